@@ -9,14 +9,14 @@ use std::process::Command;
 use std::time::Instant;
 
 use crate::process::{cargo, is_installed, root, succeed};
-use crate::{Failure, book, dependencies, flights, publish, s3, sim, template, tidy, web};
+use crate::{Failure, book, dependencies, flights, kafka, publish, s3, sim, template, tidy, web};
 
 pub(crate) const HELP: &str = "\
 cargo xtask ci: everything that must hold before a change lands
 
 Prints each step with the time it took and stops at the first that fails. A step that needs
 a tool which is not installed (rustfmt, clippy, shellcheck; Python for S3; Node and Chromium
-for the web interface) is skipped, and says so. The steps dependencies, book and flights are
+for the web interface; Java and Maven for Kafka) is skipped, and says so. The steps dependencies, book and flights are
 never left out: they need python3 and, the first time, a package index.
 ";
 
@@ -45,6 +45,7 @@ const STEPS: &[Step] = &[
     Step { name: "template", check: template::check },
     Step { name: "web", check: web },
     Step { name: "flights", check: flights::run },
+    Step { name: "kafka", check: kafka::check },
 ];
 
 #[expect(clippy::disallowed_methods, reason = "shows how long a step took; nothing is decided by it")]
@@ -142,7 +143,8 @@ fn scripts() -> Result<(), Failure> {
         return skip("shellcheck", "apt-get install shellcheck");
     }
     let mut command = Command::new("shellcheck");
-    command.current_dir(root()).args(["-x", "-P", ".", ".ci/run", "examples/flights/fetch.sh"]);
+    command.current_dir(root()).args(["-x", "-P", ".", ".ci/run"]);
+    command.args(["examples/flights/fetch.sh", "examples/kafka/kafka.sh"]);
     for entry in std::fs::read_dir(root().join("dist/bin")).map_err(|error| error.to_string())? {
         command.arg(entry.map_err(|error| error.to_string())?.path());
     }

@@ -10,6 +10,7 @@ mod dependencies;
 mod dist;
 mod docs;
 mod flights;
+mod kafka;
 mod nexmark;
 mod process;
 mod publish;
@@ -37,6 +38,7 @@ cargo xtask COMMAND: the project's own commands
   dist    builds the distribution and lays it out under target/dist/reflow
   flights the flights example against DuckDB, on processes that come, go and are killed
   nexmark the queries of the Nexmark example against DuckDB, in the same way
+  kafka   the tests of the Kafka source against a real broker, which Maven fetches
   s3      runs a command, such as `cargo test`, with a server of S3 for tests
   new     makes a package with a job, outside this workspace: cargo xtask new PATH
   publish packages the crates for a registry: cargo xtask publish --dry-run
@@ -73,6 +75,7 @@ fn run(command: &str, arguments: &[String]) -> Result<(), Failure> {
         "dependencies" => dependencies::HELP,
         "dist" => dist::HELP,
         "flights" => flights::HELP,
+        "kafka" => kafka::HELP,
         "new" => template::HELP,
         "nexmark" => nexmark::HELP,
         "publish" => publish::HELP,
@@ -82,8 +85,8 @@ fn run(command: &str, arguments: &[String]) -> Result<(), Failure> {
         "web" => web::HELP,
         _ => HELP,
     };
-    // The arguments of a command that `s3` runs belong to that command.
-    let own = if command == "s3" { arguments.len().min(1) } else { arguments.len() };
+    // The arguments of a command that `s3` or `kafka` runs belong to that command.
+    let own = if command == "s3" || command == "kafka" { arguments.len().min(1) } else { arguments.len() };
     if arguments[..own]
         .iter()
         .take_while(|argument| *argument != "--")
@@ -101,6 +104,7 @@ fn run(command: &str, arguments: &[String]) -> Result<(), Failure> {
         "dist" => dist::run(arguments),
         "flights" => no_arguments(arguments).and_then(|()| flights::run()),
         "nexmark" => no_arguments(arguments).and_then(|()| nexmark::run()),
+        "kafka" => kafka::run(arguments),
         "new" => template::run(arguments),
         "publish" => publish::run(arguments),
         "s3" => s3::run(arguments),

@@ -57,6 +57,8 @@ pub use reflow_arrow as arrow;
 pub use reflow_connectors as connectors;
 pub use reflow_env::store;
 pub use reflow_env::{Answer, Call, CallError, Client, Request, RequestError};
+#[cfg(feature = "kafka")]
+pub use reflow_kafka as kafka;
 pub use reflow_stream::{
     BoxedStream, BroadcastConnectedStream, ConnectedKeyedStreams, ConnectedStreams, KeySelector, KeyedInputs,
     KeyedStream, Pipeline, SharedStream, SinkHandle, Stream, StreamEnv, WindowAllStream, WindowedStream,

@@ -39,6 +39,7 @@ const TABLE: &[(&str, May)] = &[
     // 3: slots and connectors
     ("crates/runtime", Use(&["types", "env", "graph", "protocol", "state", "network", "api"])),
     ("crates/connectors", Use(&["types", "derive", "env", "api"])),
+    ("crates/kafka", Use(&["types", "env", "api"])),
     // 4: processes; jobmanager and taskmanager never use each other
     ("crates/stream", Use(&["types", "config", "graph", "state", "network", "api", "runtime"])),
     ("crates/schema", Use(&["types", "view"])),

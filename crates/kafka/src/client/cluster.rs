@@ -1,0 +1,162 @@
+//! What is known of the brokers: their addresses, the leaders of partitions, coordinators, and connections that are free.
+
+use super::connection::{Api, Connection};
+use super::{KafkaError, Topic, refusal};
+use kafka_protocol::error::ParseResponseErrorCode;
+use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
+use kafka_protocol::messages::{FindCoordinatorRequest, MetadataRequest, MetadataResponse, TopicName};
+use kafka_protocol::protocol::StrBytes;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Connections to each broker that are kept while they are not used.
+const MAX_IDLE: usize = 16;
+
+pub(super) struct Cluster {
+    bootstrap: Vec<String>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    idle: BTreeMap<String, Vec<Connection>>,
+    /// The addresses of brokers by their ids.
+    brokers: BTreeMap<i32, String>,
+    /// The leaders of partitions.
+    leaders: BTreeMap<(String, i32), i32>,
+    /// The coordinators of consumer groups.
+    coordinators: BTreeMap<String, String>,
+}
+
+impl Cluster {
+    pub(super) fn new(bootstrap: &str) -> Self {
+        let bootstrap = bootstrap.split(',').map(|address| address.trim().to_owned()).collect();
+        Self { bootstrap, state: Mutex::default() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn leader(&self, topic: &str, partition: i32) -> Option<i32> {
+        self.state().leaders.get(&(topic.to_owned(), partition)).copied()
+    }
+
+    /// Forgets the leader of a partition, which is another one now.
+    pub(super) fn forget_leader(&self, topic: &str, partition: i32) {
+        self.state().leaders.remove(&(topic.to_owned(), partition));
+    }
+
+    pub(super) fn forget_coordinator(&self, group: &str) {
+        self.state().coordinators.remove(group);
+    }
+
+    /// Sends a request to a broker.
+    pub(super) async fn send<R: Api>(
+        &self,
+        address: &str,
+        request: &R,
+        wait: Duration,
+    ) -> Result<R::Response, KafkaError> {
+        // A connection that was not used for long may be closed, so its failure says nothing of the broker.
+        let idle = self.state().idle.get_mut(address).and_then(Vec::pop);
+        if let Some(connection) = idle {
+            match self.send_by(connection, request, wait).await {
+                Err(KafkaError::Disconnected { .. }) => drop(self.state().idle.remove(address)),
+                answer => return answer,
+            }
+        }
+        self.send_by(Connection::open(address).await?, request, wait).await
+    }
+
+    async fn send_by<R: Api>(
+        &self,
+        mut connection: Connection,
+        request: &R,
+        wait: Duration,
+    ) -> Result<R::Response, KafkaError> {
+        let answer = connection.send(request, wait).await?;
+        let mut state = self.state();
+        let idle = state.idle.entry(connection.address().to_owned()).or_default();
+        if idle.len() < MAX_IDLE {
+            idle.push(connection);
+        }
+        Ok(answer)
+    }
+
+    /// Sends a request to any broker that answers.
+    async fn send_to_any<R: Api>(&self, request: &R) -> Result<R::Response, KafkaError> {
+        let known: Vec<String> = self.state().brokers.values().cloned().collect();
+        let mut last = None;
+        for address in known.iter().chain(&self.bootstrap) {
+            match self.send(address, request, Duration::ZERO).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.unwrap_or(KafkaError::NoAddress))
+    }
+
+    /// Asks for the partitions of topics, or of all.
+    pub(super) async fn topics(&self, names: Option<&[String]>) -> Result<Vec<Topic>, KafkaError> {
+        let topic = |name: &String| MetadataRequestTopic::default().with_name(Some(topic_name(name)));
+        let topics = names.map(|names| names.iter().map(topic).collect());
+        let request = MetadataRequest::default().with_topics(topics).with_allow_auto_topic_creation(false);
+        let answer = self.send_to_any(&request).await?;
+        self.keep(&answer);
+        let topics = answer.topics.into_iter().filter_map(|topic| {
+            let name = topic.name?.to_string();
+            let partitions = topic.partitions.iter().map(|partition| partition.partition_index).collect();
+            let error = topic.error_code.err();
+            Some(Topic { name, id: topic.topic_id, is_internal: topic.is_internal, partitions, error })
+        });
+        Ok(topics.collect())
+    }
+
+    fn keep(&self, answer: &MetadataResponse) {
+        let mut state = self.state();
+        let brokers = answer
+            .brokers
+            .iter()
+            .map(|broker| (broker.node_id.0, format!("{}:{}", &*broker.host, broker.port)));
+        state.brokers = brokers.collect();
+        for topic in &answer.topics {
+            let Some(name) = &topic.name else { continue };
+            for partition in &topic.partitions {
+                let key = (name.to_string(), partition.partition_index);
+                match partition.leader_id.0 {
+                    ..0 => drop(state.leaders.remove(&key)),
+                    leader => drop(state.leaders.insert(key, leader)),
+                }
+            }
+        }
+    }
+
+    /// The address of a broker.
+    pub(super) fn address(&self, broker: i32) -> Option<String> {
+        self.state().brokers.get(&broker).cloned()
+    }
+
+    /// The address of a group's coordinator.
+    pub(super) async fn coordinator(&self, group: &str) -> Result<String, KafkaError> {
+        if let Some(known) = self.state().coordinators.get(group) {
+            return Ok(known.clone());
+        }
+        let key = StrBytes::from_string(group.to_owned());
+        let request = FindCoordinatorRequest::default().with_coordinator_keys(vec![key]);
+        let answer = self.send_to_any(&request).await?;
+        let found = answer.coordinators.first();
+        let code = found.map_or(answer.error_code, |found| found.error_code);
+        if let Some(error) = code.err() {
+            return Err(refusal("finding the coordinator", format!("group {group}"), error));
+        }
+        let address = found.map(|found| format!("{}:{}", &*found.host, found.port)).unwrap_or_default();
+        self.state().coordinators.insert(group.to_owned(), address.clone());
+        Ok(address)
+    }
+}
+
+pub(super) fn topic_name(name: &str) -> TopicName {
+    TopicName(StrBytes::from_string(name.to_owned()))
+}

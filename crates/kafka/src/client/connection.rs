@@ -1,0 +1,149 @@
+//! One connection to a broker, with one request at a time.
+
+use super::KafkaError;
+use bytes::{Bytes, BytesMut};
+use kafka_protocol::messages::{
+    ApiVersionsRequest, ApiVersionsResponse, FetchRequest, FetchResponse, FindCoordinatorRequest,
+    FindCoordinatorResponse, ListOffsetsRequest, ListOffsetsResponse, MetadataRequest, MetadataResponse,
+    OffsetCommitRequest, OffsetCommitResponse, OffsetFetchRequest, OffsetFetchResponse, RequestHeader,
+    ResponseHeader,
+};
+use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Message, StrBytes};
+use std::collections::BTreeMap;
+use std::io;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// The name by which brokers know this client in their logs and metrics.
+const CLIENT_ID: &str = "reflow";
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+/// How long an answer may take, beside the time that the request itself asks to wait.
+const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+/// The most bytes of an answer. A fetch returns at least one batch, of whatever size.
+const MAX_ANSWER_BYTES: usize = 1 << 30;
+
+/// A request with its number in the protocol.
+pub(super) trait Api: Message + Encodable + HeaderVersion {
+    type Response: Message + Decodable + HeaderVersion;
+    const KEY: i16;
+    const NAME: &'static str;
+    /// The versions that this client uses.
+    const LOWEST: i16 = Self::VERSIONS.min;
+    const HIGHEST: i16 = Self::VERSIONS.max;
+}
+
+macro_rules! apis {
+    ($($key:literal $request:ident $response:ident $(from $lowest:literal)? $(to $highest:literal)?;)*) => {$(
+        impl Api for $request {
+            type Response = $response;
+            const KEY: i16 = $key;
+            const NAME: &'static str = stringify!($request);
+            $(const LOWEST: i16 = $lowest;)?
+            $(const HIGHEST: i16 = $highest;)?
+        }
+    )*};
+}
+
+apis! {
+    1 FetchRequest FetchResponse;
+    2 ListOffsetsRequest ListOffsetsResponse;
+    3 MetadataRequest MetadataResponse;
+    // Later versions name topics by their ids alone.
+    8 OffsetCommitRequest OffsetCommitResponse to 9;
+    9 OffsetFetchRequest OffsetFetchResponse from 8 to 9;
+    10 FindCoordinatorRequest FindCoordinatorResponse from 4;
+    // A broker that does not know this version answers with an error, and every broker knows it.
+    18 ApiVersionsRequest ApiVersionsResponse to 0;
+}
+
+/// A connection.
+pub(super) struct Connection {
+    address: String,
+    stream: TcpStream,
+    /// The versions of each API that the broker knows.
+    versions: BTreeMap<i16, (i16, i16)>,
+    requests: i32,
+}
+
+impl Connection {
+    pub(super) async fn open(address: &str) -> Result<Self, KafkaError> {
+        let unreachable = |source| KafkaError::Unreachable { address: address.to_owned(), source };
+        let connected = tokio::time::timeout(CONNECT_WITHIN, TcpStream::connect(address)).await;
+        let stream =
+            connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(unreachable)?;
+        stream.set_nodelay(true).map_err(unreachable)?;
+        let known = (ApiVersionsRequest::KEY, (0, 0));
+        let mut connection =
+            Self { address: address.to_owned(), stream, versions: BTreeMap::from([known]), requests: 0 };
+        let answer = connection.send(&ApiVersionsRequest::default(), Duration::ZERO).await?;
+        let versions = answer.api_keys.iter().map(|api| (api.api_key, (api.min_version, api.max_version)));
+        connection.versions = versions.collect();
+        Ok(connection)
+    }
+
+    pub(super) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Sends a request and waits for its answer. After an error, or if it is dropped before, the connection must not be
+    /// used again.
+    pub(super) async fn send<R: Api>(
+        &mut self,
+        request: &R,
+        wait: Duration,
+    ) -> Result<R::Response, KafkaError> {
+        let (least, most) = self.versions.get(&R::KEY).copied().unwrap_or((1, 0));
+        let version = R::HIGHEST.min(most);
+        if version < R::LOWEST.max(least) {
+            return Err(KafkaError::Version { address: self.address.clone(), api: R::NAME });
+        }
+        self.requests = self.requests.wrapping_add(1);
+        let message =
+            encode(request, version, self.requests).map_err(|reason| self.protocol(R::NAME, reason))?;
+        let exchange = exchange(&mut self.stream, &message);
+        let answer = tokio::time::timeout(ANSWER_WITHIN + wait, exchange).await;
+        let answer = answer.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+        let mut answer =
+            answer.map_err(|source| KafkaError::Disconnected { address: self.address.clone(), source })?;
+        let header = ResponseHeader::decode(&mut answer, R::Response::header_version(version))
+            .map_err(|error| self.protocol(R::NAME, error.to_string()))?;
+        if header.correlation_id != self.requests {
+            return Err(self.protocol(R::NAME, "it is the answer to another request".to_owned()));
+        }
+        R::Response::decode(&mut answer, version).map_err(|error| self.protocol(R::NAME, error.to_string()))
+    }
+
+    fn protocol(&self, api: &'static str, reason: String) -> KafkaError {
+        KafkaError::Protocol { address: self.address.clone(), api, reason }
+    }
+}
+
+fn encode<R: Api>(request: &R, version: i16, number: i32) -> Result<Bytes, String> {
+    let header = RequestHeader::default()
+        .with_request_api_key(R::KEY)
+        .with_request_api_version(version)
+        .with_correlation_id(number)
+        .with_client_id(Some(StrBytes::from_static_str(CLIENT_ID)));
+    let mut message = BytesMut::zeroed(4);
+    header.encode(&mut message, R::header_version(version)).map_err(|error| error.to_string())?;
+    request.encode(&mut message, version).map_err(|error| error.to_string())?;
+    let length = i32::try_from(message.len() - 4).map_err(|_| "it has more than 2 GiB".to_owned())?;
+    message[..4].copy_from_slice(&length.to_be_bytes());
+    Ok(message.freeze())
+}
+
+async fn exchange(stream: &mut TcpStream, message: &[u8]) -> io::Result<Bytes> {
+    stream.write_all(message).await?;
+    let length = usize::try_from(stream.read_i32().await?).ok().filter(|length| *length <= MAX_ANSWER_BYTES);
+    let length =
+        length.ok_or_else(|| io::Error::other("the length of the answer is impossible: is it Kafka?"))?;
+    let mut answer = BytesMut::with_capacity(length.min(1 << 20));
+    while answer.len() < length {
+        let left = (length - answer.len()) as u64;
+        if (&mut *stream).take(left).read_buf(&mut answer).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    Ok(answer.freeze())
+}

@@ -1,0 +1,348 @@
+//! The client: requests of sources, and how brokers answer them.
+//!
+//! A request here is one step of a source, such as finding partitions with their offsets, which may take several
+//! messages. Code above it decides by requests and answers and does no I/O. Brokers answer the requests of a connection one
+//! after the other, so a long poll has a connection for itself, and a connection is never used again after a request that
+//! was given up.
+//!
+//! Reading order: this file (what can be asked), `connection`, `cluster` (who is asked), `offsets`, `fetch`.
+
+mod cluster;
+mod connection;
+mod fetch;
+mod offsets;
+
+use crate::batch::Aborted;
+use bytes::Bytes;
+use cluster::Cluster;
+use kafka_protocol::error::ResponseError;
+use reflow_env::Client;
+use std::collections::BTreeSet;
+use std::io;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// How long a fetch waits for records.
+pub(crate) const LONG_POLL: Duration = Duration::from_millis(500);
+
+/// A partition of a topic.
+pub type TopicPartition = (String, i32);
+
+/// A client of a Kafka cluster. Clones of a source share one in each process, and its connections.
+#[doc(hidden)]
+pub struct KafkaClient {
+    system: String,
+    cluster: Cluster,
+}
+
+impl std::fmt::Debug for KafkaClient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.system)
+    }
+}
+
+/// Which topics are read.
+#[derive(Clone, Debug)]
+pub(crate) enum Topics {
+    Named(Vec<String>),
+    /// All whose whole names match.
+    Matching(regex_lite::Regex),
+}
+
+/// The offsets at which partitions are read from, or up to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OffsetsInitializer {
+    /// That of the first record that is still there.
+    Earliest,
+    /// Behind the last record, or behind the last one whose transaction has ended.
+    Latest,
+    /// That of the first record at or after this time, in milliseconds since 1970. Behind the last one if there is none.
+    Timestamp(i64),
+    /// The offset that a consumer group has committed, and otherwise this.
+    Committed {
+        /// The consumer group.
+        group: String,
+        /// For partitions without a committed offset.
+        otherwise: Box<OffsetsInitializer>,
+    },
+    /// These offsets, and for other partitions this.
+    Offsets {
+        /// Topics with partitions, and offsets.
+        offsets: Vec<(TopicPartition, i64)>,
+        /// For partitions that are not named.
+        otherwise: Box<OffsetsInitializer>,
+    },
+    /// None: where [`Committed`](Self::Committed) finds no offset, the job fails.
+    Fail,
+}
+
+/// Which records of transactions are read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Isolation {
+    /// Those of committed transactions. A record is read when its transaction and those that began before it have ended.
+    #[default]
+    ReadCommitted,
+    /// All, also of transactions that are open or were aborted.
+    ReadUncommitted,
+}
+
+impl Isolation {
+    fn level(self) -> i8 {
+        match self {
+            Self::ReadUncommitted => 0,
+            Self::ReadCommitted => 1,
+        }
+    }
+}
+
+/// A request of a source.
+#[doc(hidden)]
+#[derive(Debug)]
+pub enum KafkaRequest {
+    /// Finds partitions that are not known, and where to start and to stop reading them.
+    Discover(Discover),
+    /// Fetches records.
+    Fetch(Fetch),
+    /// Commits offsets, for others to see. Nothing depends on it, so a failure is only logged.
+    CommitOffsets {
+        /// The consumer group.
+        group: String,
+        /// Partitions, and the offsets of their next records.
+        offsets: Vec<(TopicPartition, i64)>,
+    },
+    /// Where a partition begins or ends now.
+    Offset(OffsetOf),
+}
+
+/// See [`KafkaRequest::Offset`].
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct OffsetOf {
+    pub(crate) partition: TopicPartition,
+    pub(crate) position: OffsetsInitializer,
+    pub(crate) isolation: Isolation,
+}
+
+/// See [`KafkaRequest::Discover`].
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Discover {
+    pub(crate) topics: Topics,
+    pub(crate) known: BTreeSet<TopicPartition>,
+    pub(crate) start: OffsetsInitializer,
+    pub(crate) stop: Option<OffsetsInitializer>,
+    pub(crate) isolation: Isolation,
+}
+
+/// See [`KafkaRequest::Fetch`].
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Fetch {
+    pub(crate) partitions: Vec<FetchFrom>,
+    pub(crate) isolation: Isolation,
+}
+
+/// A partition to be fetched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FetchFrom {
+    pub(crate) topic: String,
+    pub(crate) topic_id: Uuid,
+    pub(crate) partition: i32,
+    pub(crate) offset: i64,
+    pub(crate) max_bytes: usize,
+}
+
+/// The answer to a request.
+#[doc(hidden)]
+#[derive(Debug)]
+pub enum KafkaAnswer {
+    /// Partitions that were not known.
+    Discovered(Vec<NewPartition>),
+    /// For each partition of the request.
+    Fetched(Vec<Fetched>),
+    /// It was carried out.
+    Done,
+    /// An offset.
+    Offset(i64),
+}
+
+/// A partition that was found.
+#[doc(hidden)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewPartition {
+    pub(crate) topic: String,
+    pub(crate) topic_id: Uuid,
+    pub(crate) partition: i32,
+    pub(crate) start: i64,
+    pub(crate) stop: Option<i64>,
+}
+
+/// What a fetch has brought of a partition.
+#[doc(hidden)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fetched {
+    /// Batches, perhaps none.
+    Records {
+        /// The bytes of the batches.
+        bytes: Bytes,
+        /// Which of them are left out.
+        aborted: Vec<Aborted>,
+        /// The offset behind the last record that can be read.
+        end: i64,
+    },
+    /// The broker's refusal.
+    Refused(ResponseError),
+    /// The leader was not known and is now; or it does not answer.
+    NotFetched,
+}
+
+/// A topic in the cluster's metadata.
+#[derive(Debug)]
+struct Topic {
+    name: String,
+    id: Uuid,
+    is_internal: bool,
+    partitions: Vec<i32>,
+    error: Option<ResponseError>,
+}
+
+/// Why a request was not carried out.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KafkaError {
+    /// No connection can be opened.
+    #[error("cannot connect to the broker at {address}: {source}")]
+    Unreachable {
+        /// The broker.
+        address: String,
+        /// The reason.
+        source: io::Error,
+    },
+    /// The connection was lost, or there was no answer in time.
+    #[error("lost the connection to the broker at {address}: {source}")]
+    Disconnected {
+        /// The broker.
+        address: String,
+        /// The reason.
+        source: io::Error,
+    },
+    /// No address is given.
+    #[error("no address of a broker is given: name at least one as host:port")]
+    NoAddress,
+    /// The broker is too old or too new.
+    #[error(
+        "the broker at {address} knows no version of {api} that this client knows: Kafka 3.0 or later is needed"
+    )]
+    Version {
+        /// The broker.
+        address: String,
+        /// The request.
+        api: &'static str,
+    },
+    /// An answer cannot be read.
+    #[error("the broker at {address} gave an answer to {api} that cannot be read: {reason}")]
+    Protocol {
+        /// The broker.
+        address: String,
+        /// The request.
+        api: &'static str,
+        /// The reason.
+        reason: String,
+    },
+    /// The broker refuses.
+    #[error("{step} failed for {subject}: {error}")]
+    Refused {
+        /// What was tried.
+        step: &'static str,
+        /// The object of it.
+        subject: String,
+        /// Kafka's error.
+        error: ResponseError,
+    },
+    /// A topic is missing.
+    #[error("there is no topic {0}: create it, or correct its name in the source")]
+    NoTopic(String),
+    /// No topic matches.
+    #[error("no topic matches the pattern {0}")]
+    NoMatch(String),
+    /// The group has no offset, and none is to be used otherwise.
+    #[error(
+        "group {group} has committed no offset of {topic}, partition {partition}, and the source names no other start"
+    )]
+    NothingCommitted {
+        /// The consumer group.
+        group: String,
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+    },
+}
+
+impl KafkaError {
+    /// Whether the same request may succeed later without anybody's help.
+    pub(crate) fn may_pass(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Disconnected { .. } | Self::Protocol { .. } => true,
+            Self::Refused { error, .. } => error.is_retriable(),
+            _ => false,
+        }
+    }
+}
+
+fn refusal(step: &'static str, subject: String, error: ResponseError) -> KafkaError {
+    KafkaError::Refused { step, subject, error }
+}
+
+impl KafkaClient {
+    pub(crate) fn new(bootstrap: &str) -> Self {
+        Self { system: format!("kafka://{bootstrap}"), cluster: Cluster::new(bootstrap) }
+    }
+
+    /// The leader of a partition, if it is known.
+    pub(crate) fn leader(&self, topic: &str, partition: i32) -> Option<i32> {
+        self.cluster.leader(topic, partition)
+    }
+}
+
+impl Client for KafkaClient {
+    type Request = KafkaRequest;
+    type Answer = KafkaAnswer;
+    type Error = KafkaError;
+
+    fn system(&self) -> &str {
+        &self.system
+    }
+
+    async fn call(&self, request: &KafkaRequest) -> Result<KafkaAnswer, KafkaError> {
+        match request {
+            KafkaRequest::Discover(request) => {
+                Ok(KafkaAnswer::Discovered(offsets::discover(&self.cluster, request).await?))
+            }
+            KafkaRequest::Fetch(request) => {
+                Ok(KafkaAnswer::Fetched(fetch::fetch(&self.cluster, request).await?))
+            }
+            KafkaRequest::CommitOffsets { group, offsets } => {
+                // The next checkpoint commits again, so only what does not pass by itself is worth a warning.
+                match offsets::commit(&self.cluster, group, offsets).await {
+                    Ok(()) => {}
+                    Err(error) if error.may_pass() => {
+                        tracing::debug!("cannot commit the offsets of group {group} now: {error}");
+                    }
+                    Err(error) => {
+                        tracing::warn!(
+                            "cannot commit the offsets of group {group} at {}: {error}",
+                            self.system
+                        );
+                    }
+                }
+                Ok(KafkaAnswer::Done)
+            }
+            KafkaRequest::Offset(OffsetOf { partition, position, isolation }) => {
+                let partitions = [partition.clone()].into();
+                let found = offsets::resolve(&self.cluster, &partitions, position, *isolation).await?;
+                Ok(KafkaAnswer::Offset(found.get(partition).copied().unwrap_or_default()))
+            }
+        }
+    }
+}

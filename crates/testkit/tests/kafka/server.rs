@@ -1,0 +1,125 @@
+//! A Kafka broker for tests, and Kafka's own tools.
+
+use std::fmt::Write as _;
+use std::io::Write;
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+/// Pauses a loop that waits for something outside of this process.
+pub(crate) fn pause() {
+    let (_open, never) = mpsc::channel::<()>();
+    assert!(never.recv_timeout(Duration::from_millis(50)).is_err(), "nothing is sent");
+}
+
+/// A broker, which keeps its data when it is killed and started again.
+pub(crate) struct Kafka {
+    libraries: PathBuf,
+    data: tempfile::TempDir,
+    port: u16,
+    process: Child,
+}
+
+impl Kafka {
+    pub(crate) fn start(libraries: &Path) -> Self {
+        let data = tempfile::tempdir().unwrap();
+        // The port behind it is the controller's.
+        let port = loop {
+            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            if TcpListener::bind(("127.0.0.1", port.saturating_add(1))).is_ok() {
+                break port;
+            }
+        };
+        let process = run(libraries, data.path(), port);
+        let mut kafka = Self { libraries: libraries.to_owned(), data, port, process };
+        kafka.wait();
+        kafka
+    }
+
+    pub(crate) fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    pub(crate) fn kill(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
+    pub(crate) fn start_again(&mut self) {
+        self.process = run(&self.libraries, self.data.path(), self.port);
+        self.wait();
+    }
+
+    fn wait(&mut self) {
+        for _ in 0..2_400 {
+            if TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
+                return;
+            }
+            if let Some(status) = self.process.try_wait().unwrap() {
+                let log = std::fs::read_to_string(self.data.path().join("broker.out")).unwrap_or_default();
+                panic!("the broker has ended with {status}:\n{log}");
+            }
+            pause();
+        }
+        panic!("the broker does not listen after two minutes");
+    }
+
+    /// Runs one of Kafka's tools with lines of input, and returns what it prints.
+    fn tool(&self, class: &str, arguments: &[&str], input: impl IntoIterator<Item = String>) -> String {
+        let mut tool = Command::new("java")
+            .args(["-Xmx128m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp"])
+            .arg(format!("{}/*", libraries(&self.libraries).display()))
+            .args([class, "--bootstrap-server", &self.address()])
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = input.into_iter().fold(String::new(), |mut text, line| {
+            writeln!(text, "{line}").unwrap();
+            text
+        });
+        tool.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+        let output = tool.wait_with_output().unwrap();
+        assert!(output.status.success(), "{class} {arguments:?} ended with {}", output.status);
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    pub(crate) fn topic(&self, arguments: &[&str]) {
+        self.tool("org.apache.kafka.tools.TopicCommand", arguments, []);
+    }
+
+    /// Writes lines to a topic, compressed, by Kafka's console producer.
+    pub(crate) fn produce(&self, topic: &str, codec: &str, lines: impl IntoIterator<Item = String>) {
+        let arguments = ["--topic", topic, "--compression-codec", codec, "--batch-size", "4096"];
+        self.tool("org.apache.kafka.tools.ConsoleProducer", &arguments, lines);
+    }
+
+    /// The sum of the offsets that a group has committed for a topic.
+    pub(crate) fn committed(&self, group: &str) -> u64 {
+        let arguments = ["--describe", "--offsets", "--group", group];
+        let table = self.tool("org.apache.kafka.tools.consumer.group.ConsumerGroupCommand", &arguments, []);
+        let rows = table.lines().filter(|line| line.starts_with(group));
+        rows.filter_map(|row| row.split_whitespace().nth(3)?.parse::<u64>().ok()).sum()
+    }
+}
+
+impl Drop for Kafka {
+    fn drop(&mut self) {
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+}
+
+fn run(libraries: &Path, data: &Path, port: u16) -> Child {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/kafka/kafka.sh");
+    Command::new("sh").arg(script).arg(libraries).arg(data).arg(port.to_string()).spawn().unwrap()
+}
+
+/// The directory of the jars, which the script has fetched.
+fn libraries(below: &Path) -> PathBuf {
+    let is_kafka = |entry: &std::fs::DirEntry| entry.file_name().to_string_lossy().starts_with("kafka-");
+    std::fs::read_dir(below).unwrap().map(Result::unwrap).find(is_kafka).unwrap().path()
+}

@@ -1,0 +1,62 @@
+//! `cargo xtask kafka`: runs the tests of the Kafka source against a real broker.
+//!
+//! `examples/kafka/kafka.sh` fetches Apache Kafka and runs it; the tests start and kill brokers by it themselves.
+
+use std::process::Command;
+
+use crate::Failure;
+use crate::process::{cargo, root, succeed, target_directory};
+
+pub(crate) const HELP: &str = "\
+cargo xtask kafka [COMMAND [ARGUMENT]...]: runs the tests of the Kafka source, or a command, with Apache Kafka
+
+Kafka is fetched from Maven Central below the target directory, the first time only: that needs
+Maven and Java 17 (apt-get install maven). Tests find its jars by REFLOW_TEST_KAFKA_LIBRARIES,
+and start, kill and restart brokers themselves. `examples/kafka/kafka.sh` runs a broker alone.
+";
+
+/// The variable that names the directory of the jars.
+const LIBRARIES: &str = "REFLOW_TEST_KAFKA_LIBRARIES";
+
+/// Runs a command, or the tests.
+pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
+    if let Some(missing) = missing() {
+        return Err(missing);
+    }
+    let libraries = target_directory().join("kafka");
+    let script = root().join("examples/kafka/kafka.sh");
+    succeed(Command::new("sh").arg(script).arg(&libraries).args(["none", "0", "fetch"]))
+        .map_err(|failure| format!("{failure}: cannot fetch Kafka, as said above"))?;
+    // With the features of the workspace's tests, which have been built so.
+    let tests = ["test", "--workspace", "--test", "kafka"];
+    let mut command = match arguments.split_first() {
+        None => cargo(tests),
+        Some((program, rest)) => {
+            let mut command = Command::new(program);
+            command.args(rest);
+            command
+        }
+    };
+    succeed(command.env(LIBRARIES, libraries))
+}
+
+/// Runs the tests if Kafka can be fetched and run here.
+pub(crate) fn check() -> Result<(), Failure> {
+    match missing() {
+        Some(missing) => {
+            eprintln!("  skipped: {missing}");
+            Ok(())
+        }
+        None => run(&[]),
+    }
+}
+
+fn missing() -> Option<String> {
+    let missing = ["java", "mvn"].into_iter().find(|tool| !is_found(tool))?;
+    Some(format!("{missing} is not installed; `apt-get install maven`"))
+}
+
+/// Whether a tool of Java can be run.
+fn is_found(tool: &str) -> bool {
+    Command::new(tool).arg("-version").output().is_ok_and(|output| output.status.success())
+}
