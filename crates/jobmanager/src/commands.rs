@@ -26,6 +26,8 @@ pub(crate) enum CommandOutcome {
     Answered(Reply),
     /// Checked requirements, which take effect and are answered when they are stored.
     Declared(Bounds),
+    /// Accepted; the process ends.
+    ShutDown,
 }
 
 /// A requested savepoint.
@@ -78,6 +80,7 @@ impl Desk<'_> {
             Command::UpdateRequirements { requirements, .. } => {
                 return self.check_requirements(&requirements).map(CommandOutcome::Declared);
             }
+            Command::ShutDown => return Ok(CommandOutcome::ShutDown),
             Command::DrainTaskManager { task_manager, force } => self.drain(now, task_manager, force, out),
         };
         reply.map(CommandOutcome::Answered)
@@ -91,7 +94,7 @@ impl Desk<'_> {
             | Command::TriggerCheckpoint { job, .. }
             | Command::QueryOperation { job, .. }
             | Command::UpdateRequirements { job, .. } => *job,
-            Command::DrainTaskManager { .. } => return Ok(()),
+            Command::DrainTaskManager { .. } | Command::ShutDown => return Ok(()),
         };
         if job == self.job { Ok(()) } else { Err(CommandError::UnknownJob(job)) }
     }

@@ -257,6 +257,18 @@ impl JobManager {
         }
     }
 
+    /// Ends because a user requested it over REST. The second request does not end a checkpoint that the first waits for.
+    fn shut_down(&mut self, now: Instant, out: &mut Vec<Output>) {
+        let waits = match &self.phase {
+            Phase::Leading(led) => led.suspending,
+            Phase::Ending(..) => true,
+            _ => false,
+        };
+        if !waits {
+            self.on_terminate(now, out);
+        }
+    }
+
     /// Handles a connection. Messages of members are taken only while the job runs; before and after, members
     /// must connect again.
     fn on_connection(&mut self, now: Instant, input: Input, out: &mut Vec<Output>) {
@@ -291,6 +303,11 @@ impl JobManager {
                     let mut desk = Desk { job: led.job, leader: &mut led.leader, savepoint_dir, new_request };
                     match desk.carry_out(now, asked.command.clone(), out) {
                         Ok(CommandOutcome::Answered(reply)) => Ok(reply),
+                        Ok(CommandOutcome::ShutDown) => {
+                            asked.answer(Ok(reflow_view::Reply::Accepted));
+                            self.shut_down(now, out);
+                            continue;
+                        }
                         Ok(CommandOutcome::Declared(bounds)) => {
                             led.leader.declarations.declare(bounds, asked, out);
                             continue;

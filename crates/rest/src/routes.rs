@@ -13,7 +13,7 @@ use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPT
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get, patch, post, put};
+use axum::routing::{MethodRouter, delete, get, patch, post, put};
 
 use crate::origin::{Origins, check_origin};
 use crate::page;
@@ -64,9 +64,15 @@ fn api<C: Cluster>() -> Api<C> {
         .on(Method::GET, "/openapi.json", get(document))
         .get("/config", read::dashboard_config)
         .get("/overview", read::overview)
+        .on(Method::DELETE, "/cluster", delete(act::shut_down::<C>))
         .get("/jobmanager/config", read::jobmanager_config)
         .get("/jobmanager/metrics", read::jobmanager_metrics)
         .get("/applications/overview", read::applications_overview)
+        .get("/applications/{application}", read::application)
+        .get("/applications/{application}/exceptions", read::application_exceptions)
+        .get("/applications/{application}/jobmanager/config", read::application_config)
+        .on(Method::POST, "/applications/{application}/cancel", post(act::cancel_application::<C>))
+        .get("/jobmanager/environment", read::environment)
         .get("/datasets", read::datasets)
         .get("/taskmanagers/metrics", read::task_managers_metrics)
         .get("/taskmanagers/{taskmanager}/metrics", read::task_manager_metrics)
@@ -82,7 +88,10 @@ fn api<C: Cluster>() -> Api<C> {
         .get("/jobs/{job}/config", read::job_config)
         .get("/jobs/{job}/status", read::status)
         .get("/jobs/{job}/jobmanager/config", read::job_jobmanager_config)
+        .get("/jobs/{job}/jobmanager/environment", read::job_environment)
+        .get("/jobs/{job}/execution-result", read::execution_result)
         .on(Method::GET, "/jobs/{job}/yarn-cancel", get(act::terminate::<C>))
+        .on(Method::GET, "/jobs/{job}/yarn-stop", get(act::stop::<C>))
         .get("/jobs/{job}/exceptions", read::exceptions)
         .get("/jobs/{job}/metrics", read::job_metrics)
         .get("/jobs/{job}/accumulators", read::job_accumulators)
@@ -92,6 +101,9 @@ fn api<C: Cluster>() -> Api<C> {
         .get("/jobs/{job}/vertices/{vertex}", read::vertex)
         .get("/jobs/{job}/vertices/{vertex}/backpressure", read::backpressure)
         .get("/jobs/{job}/vertices/{vertex}/accumulators", read::vertex_accumulators)
+        .get("/jobs/{job}/vertices/{vertex}/taskmanagers", read::vertex_task_managers)
+        .get("/jobs/{job}/vertices/{vertex}/subtasks/accumulators", read::subtasks_accumulators)
+        .get("/jobs/{job}/vertices/{vertex}/subtasks/{subtask}/attempts/{attempt}/accumulators", read::attempt_accumulators)
         .get("/jobs/{job}/vertices/{vertex}/metrics", read::vertex_metrics)
         .get("/jobs/{job}/vertices/{vertex}/watermarks", read::watermarks)
         .get("/jobs/{job}/vertices/{vertex}/jm-operator-metrics", read::coordinator_metrics)

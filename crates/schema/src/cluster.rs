@@ -134,25 +134,28 @@ pub struct JobOverview {
 
 impl JobsOverview {
     pub fn of(view: &ClusterView) -> Self {
-        let overview = |job: &JobView| {
-            let subtasks = job.vertices.iter().flat_map(|vertex| &vertex.subtasks);
-            let subtask_changes = subtasks.flat_map(|subtask| subtask.entered_at_ms.values());
-            let changes = job.entered_at_ms.values().chain(subtask_changes);
-            JobOverview {
-                jid: job.id.to_string(),
-                name: job.name.clone(),
-                job_type: job_type(job),
-                scheduler_type: SCHEDULER_TYPE.to_owned(),
-                start_time: job.started_at_ms,
-                end_time: job.ended_at_ms.unwrap_or(UNSET),
-                duration: job.ended_at_ms.unwrap_or(view.now_ms) - job.started_at_ms,
-                state: job.status,
-                last_modification: changes.copied().max().unwrap_or(job.started_at_ms),
-                tasks: lower_case_counts(job),
-                pending_operators: 0,
-            }
-        };
-        Self { jobs: view.jobs.iter().map(overview).collect() }
+        Self { jobs: view.jobs.iter().map(|job| JobOverview::of(job, view.now_ms)).collect() }
+    }
+}
+
+impl JobOverview {
+    pub fn of(job: &JobView, now_ms: i64) -> Self {
+        let subtasks = job.vertices.iter().flat_map(|vertex| &vertex.subtasks);
+        let subtask_changes = subtasks.flat_map(|subtask| subtask.entered_at_ms.values());
+        let changes = job.entered_at_ms.values().chain(subtask_changes);
+        Self {
+            jid: job.id.to_string(),
+            name: job.name.clone(),
+            job_type: job_type(job),
+            scheduler_type: SCHEDULER_TYPE.to_owned(),
+            start_time: job.started_at_ms,
+            end_time: job.ended_at_ms.unwrap_or(UNSET),
+            duration: job.ended_at_ms.unwrap_or(now_ms) - job.started_at_ms,
+            state: job.status,
+            last_modification: changes.copied().max().unwrap_or(job.started_at_ms),
+            tasks: lower_case_counts(job),
+            pending_operators: 0,
+        }
     }
 }
 
@@ -171,42 +174,35 @@ pub fn jobmanager_config(view: &ClusterView) -> Vec<ConfigEntry> {
         .collect()
 }
 
-/// `GET /applications/overview`
+/// `GET /jobmanager/environment`
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
-pub struct ApplicationsOverview {
-    pub applications: Vec<Application>,
+pub struct Environment {
+    pub jvm: Program,
+    /// The executable of the job.
+    pub classpath: Vec<String>,
 }
 
-/// An application: the main function of an executable, which has one job.
+/// The program that runs, in the place of Flink's JVM.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "kebab-case")]
-pub struct Application {
-    /// That of its job.
-    pub id: String,
-    pub name: String,
-    pub start_time: i64,
-    pub end_time: i64,
-    pub duration: i64,
-    pub status: String,
-    /// The number of its jobs by status.
-    pub jobs: BTreeMap<JobStatus, usize>,
+pub struct Program {
+    pub version: String,
+    pub arch: String,
+    /// The effective options, without secrets, each as `-Dkey=value`.
+    pub options: Vec<String>,
 }
 
-impl ApplicationsOverview {
-    pub fn of(view: &ClusterView) -> Self {
-        let application = |job: &JobView| Application {
-            id: job.id.to_string(),
-            name: job.name.clone(),
-            start_time: job.started_at_ms,
-            end_time: job.ended_at_ms.unwrap_or(UNSET),
-            duration: job.ended_at_ms.unwrap_or(view.now_ms) - job.started_at_ms,
-            status: match job.status {
-                status if status.is_terminal() => status.to_string(),
-                _ => JobStatus::Running.to_string(),
+impl Environment {
+    pub fn of(view: &ClusterView, executable: Option<String>) -> Self {
+        let options = view.configuration.iter().map(|(key, value)| format!("-D{key}={value}"));
+        let commit = if view.commit.is_empty() { String::new() } else { format!(" ({})", view.commit) };
+        Self {
+            jvm: Program {
+                version: format!("Reflow {}{commit}", view.version),
+                arch: std::env::consts::ARCH.to_owned(),
+                options: options.collect(),
             },
-            jobs: BTreeMap::from([(job.status, 1)]),
-        };
-        Self { applications: view.jobs.iter().map(application).collect() }
+            classpath: executable.into_iter().collect(),
+        }
     }
 }
 

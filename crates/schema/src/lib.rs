@@ -9,10 +9,12 @@
 //! needs an id as a value parses it.
 
 mod accumulator;
+mod application;
 mod checkpoint;
 mod checkpoint_detail;
 mod cluster;
 mod exception;
+mod execution_result;
 mod job;
 pub mod metrics;
 pub mod openapi;
@@ -24,12 +26,15 @@ mod statistics;
 mod task_manager;
 mod timeline;
 mod vertex;
+mod vertex_task_managers;
 
 pub use accumulator::*;
+pub use application::*;
 pub use checkpoint::*;
 pub use checkpoint_detail::*;
 pub use cluster::*;
 pub use exception::*;
+pub use execution_result::*;
 pub use job::*;
 pub use operation::*;
 pub use plan::*;
@@ -39,6 +44,7 @@ pub use statistics::*;
 pub use task_manager::*;
 pub use timeline::*;
 pub use vertex::*;
+pub use vertex_task_managers::*;
 
 /// Flink's "not set" for times and bounds.
 const UNSET: i64 = -1;

@@ -28,9 +28,15 @@ pub fn document() -> OpenApi {
     api.get("/openapi.json", "This document", any());
     api.get("/config", "The configuration of the web interface", one::<DashboardConfig>);
     api.get("/overview", "The cluster: TaskManagers, slots, jobs by status", one::<ClusterOverview>);
+    api.add(HttpMethod::Delete, "/cluster", "Ends the JobManager after a checkpoint, as SIGTERM does", 200, one::<Accepted>).refused(&[500, 503]);
     api.get("/jobmanager/config", "The effective configuration, without secrets", many::<ConfigEntry>);
     api.get("/jobmanager/metrics", "The JobManager's metrics", many::<Metric>).query(&[GET]);
     api.get("/applications/overview", "The applications: the job, as Flink's dashboard shows it first", one::<ApplicationsOverview>);
+    api.get("/applications/{application}", "An application with its job", one::<ApplicationDetails>);
+    api.get("/applications/{application}/exceptions", "The failure that has ended an application", one::<ApplicationExceptions>);
+    api.get("/applications/{application}/jobmanager/config", "The effective configuration of its JobManager", many::<ConfigEntry>);
+    api.post("/applications/{application}/cancel", "Cancels an application: its job", one::<Accepted>).refused(&[403, 409]);
+    api.get("/jobmanager/environment", "The JobManager's program and options, without secrets", one::<Environment>);
     api.get("/datasets", "Cached data sets; there are none", one::<DataSets>);
     api.get("/taskmanagers/metrics", "Metrics aggregated over TaskManagers", many::<Aggregate>)
         .query(&[GET, AGGREGATES, ("taskmanagers", "The TaskManagers to include, by id, separated by commas; all by default")]);
@@ -50,8 +56,11 @@ pub fn document() -> OpenApi {
     api.get("/jobs/{job}/config", "The configuration of the job", one::<JobConfig>);
     api.get("/jobs/{job}/status", "The job's status", one::<JobStatusInfo>);
     api.get("/jobs/{job}/jobmanager/config", "The effective configuration of the job's JobManager", many::<ConfigEntry>);
+    api.get("/jobs/{job}/jobmanager/environment", "The program and options of the job's JobManager", one::<Environment>);
+    api.get("/jobs/{job}/execution-result", "How the job has ended, once it has", one::<ExecutionResult>);
     api.add(HttpMethod::Get, "/jobs/{job}/yarn-cancel", "Cancels a job, for proxies that allow only GET", 202, one::<Accepted>)
         .refused(&[403, 409, 500, 503]);
+    api.add(HttpMethod::Get, "/jobs/{job}/yarn-stop", "Always refused, as in Flink: stop a job with a savepoint", 308, one::<Errors>);
     api.get("/jobs/{job}/exceptions", "Failures, newest first", one::<Exceptions>)
         .query(&[("maxExceptions", "The most failures to return; 20 by default")]);
     api.get("/jobs/{job}/metrics", "The job's metrics", many::<Metric>).query(&[GET]);
@@ -64,6 +73,9 @@ pub fn document() -> OpenApi {
     api.get("/jobs/{job}/vertices/{vertex}", "A vertex and its subtasks", one::<VertexDetails>);
     api.get("/jobs/{job}/vertices/{vertex}/backpressure", "How busy and backpressured its subtasks are", one::<Backpressure>);
     api.get("/jobs/{job}/vertices/{vertex}/accumulators", "What the functions of the vertex have counted", one::<VertexAccumulators>);
+    api.get("/jobs/{job}/vertices/{vertex}/taskmanagers", "Its subtasks by TaskManager", one::<VertexTaskManagers>);
+    api.get("/jobs/{job}/vertices/{vertex}/subtasks/accumulators", "What the functions of each subtask have counted", one::<SubtasksAccumulators>);
+    api.get("/jobs/{job}/vertices/{vertex}/subtasks/{subtask}/attempts/{attempt}/accumulators", "What the functions of a subtask have counted", one::<AttemptAccumulators>);
     api.get("/jobs/{job}/vertices/{vertex}/metrics", "The metrics of its subtasks, each with the index before its name", many::<Metric>)
         .query(&[GET]);
     api.get("/jobs/{job}/vertices/{vertex}/watermarks", "The watermarks that its subtasks have reached", many::<Metric>);
@@ -113,6 +125,7 @@ const AGGREGATES: (&str, &str) =
 /// The description of a path parameter.
 fn path_parameter(name: &str) -> &'static str {
     match name {
+        "application" => "The application's id, which is that of its job",
         "job" => "The job's id: 32 hexadecimal digits",
         "vertex" => "The vertex's id: 32 hexadecimal digits",
         "taskmanager" => "The TaskManager's id: 32 hexadecimal digits",

@@ -32,6 +32,16 @@ pub struct QueueStatus {
     pub id: String,
 }
 
+impl QueueStatus {
+    pub(crate) fn completed() -> Self {
+        Self { id: "COMPLETED".to_owned() }
+    }
+
+    pub(crate) fn in_progress() -> Self {
+        Self { id: "IN_PROGRESS".to_owned() }
+    }
+}
+
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum OperationOutcome {
@@ -41,6 +51,7 @@ pub enum OperationOutcome {
     FailureCause(FailureCause),
 }
 
+/// Why an operation or a job has failed.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct FailureCause {
@@ -63,7 +74,7 @@ impl OperationProgress {
                 stack_trace: cause.clone(),
             })),
         };
-        let id = if outcome.is_some() { "COMPLETED" } else { "IN_PROGRESS" };
-        Self { status: QueueStatus { id: id.to_owned() }, operation: outcome }
+        let status = if outcome.is_some() { QueueStatus::completed() } else { QueueStatus::in_progress() };
+        Self { status, operation: outcome }
     }
 }

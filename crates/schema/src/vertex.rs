@@ -95,7 +95,7 @@ impl VertexDetails {
             max_parallelism: vertex.max_parallelism,
             now: now_ms,
             subtasks: vertex.subtasks.iter().map(|subtask| Subtask::of(subtask, now_ms)).collect(),
-            aggregated: Aggregated::of(&vertex.subtasks, now_ms),
+            aggregated: Aggregated::of(vertex.subtasks.iter(), now_ms),
         }
     }
 }
@@ -122,11 +122,11 @@ impl Subtask {
 }
 
 impl Aggregated {
-    fn of(subtasks: &[SubtaskView], now_ms: i64) -> Self {
+    pub(crate) fn of<'a>(subtasks: impl Iterator<Item = &'a SubtaskView> + Clone, now_ms: i64) -> Self {
         let spread = |figure: fn(&IoView) -> u64| {
-            Spread::of(subtasks.iter().map(|subtask| figure(&subtask.io) as f64))
+            Spread::of(subtasks.clone().map(|subtask| figure(&subtask.io) as f64))
         };
-        let durations: Vec<_> = subtasks.iter().map(|subtask| status_durations(subtask, now_ms)).collect();
+        let durations: Vec<_> = subtasks.clone().map(|subtask| status_durations(subtask, now_ms)).collect();
         let states = durations.iter().flat_map(BTreeMap::keys).copied();
         let in_state = |state| durations.iter().filter_map(move |by_state| by_state.get(&state));
         Self {

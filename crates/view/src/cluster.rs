@@ -94,6 +94,9 @@ pub enum Command {
         /// The bounds of every vertex, with 1 ≤ lower ≤ upper.
         requirements: BTreeMap<VertexId, ParallelismBounds>,
     },
+    /// End the JobManager after a checkpoint, as SIGTERM does; its next start resumes the job. Reply:
+    /// [`Reply::Accepted`]. Repeating it changes nothing.
+    ShutDown,
     /// Move all jobs off a TaskManager, which then ends. Reply: [`Reply::Accepted`], or [`Reply::Triggered`] if a
     /// savepoint or checkpoint is taken first; if that fails, the TaskManager stays.
     DrainTaskManager {

@@ -34,12 +34,37 @@ pub(super) async fn terminate<C: Cluster>(
     let job = job(&path)?;
     match query(&uri)?.get("mode").map_or("cancel", String::as_str) {
         "cancel" => {}
-        "stop" => {
-            let text = "mode 'stop' was removed from Flink: use POST /jobs/:jobid/stop, with a savepoint";
-            return Err(Failure::new(StatusCode::PERMANENT_REDIRECT, text));
-        }
+        "stop" => return Err(stop_was_removed()),
         other => return Err(Failure::bad_request(format!("query parameter mode: '{other}' is not cancel"))),
     }
+    cancel(cluster, job).await
+}
+
+/// `GET /jobs/:id/yarn-stop`
+pub(super) async fn stop<C: Cluster>(State(_): State<Arc<C>>, path: PathParameters) -> Outcome {
+    job(&path)?;
+    Err(stop_was_removed())
+}
+
+fn stop_was_removed() -> Failure {
+    let text = "mode 'stop' was removed from Flink: use POST /jobs/:jobid/stop, with a savepoint";
+    Failure::new(StatusCode::PERMANENT_REDIRECT, text)
+}
+
+/// `DELETE /cluster`
+pub(super) async fn shut_down<C: Cluster>(State(cluster): State<Arc<C>>) -> Outcome {
+    accept(cluster, Command::ShutDown, StatusCode::OK).await
+}
+
+/// `POST /applications/:id/cancel`
+pub(super) async fn cancel_application<C: Cluster>(
+    State(cluster): State<Arc<C>>,
+    path: PathParameters,
+) -> Outcome {
+    cancel(cluster, path.get("application", "applicationid")?).await
+}
+
+async fn cancel<C: Cluster>(cluster: Arc<C>, job: JobId) -> Outcome {
     if !cluster.view().cancel_enabled {
         let text = "cancelling is switched off (web.cancel.enable: false): stop the job with a savepoint, or end it \
                     with its JobManager";

@@ -34,6 +34,12 @@ impl<'a> Ask<'a> {
         self.view.job(id).ok_or_else(|| Failure::not_found(format!("Job {id} not found")))
     }
 
+    /// The job of the application, whose id it has.
+    pub(crate) fn application(&self) -> Result<&'a JobView, Failure> {
+        let id: JobId = self.path.get("application", "applicationid")?;
+        self.view.job(id).ok_or_else(|| Failure::not_found(format!("Application {id} not found")))
+    }
+
     pub(crate) fn vertex(&self) -> Result<&'a VertexView, Failure> {
         let job = self.job()?;
         let id = self.vertex_id()?;

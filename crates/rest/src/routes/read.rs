@@ -12,14 +12,15 @@ use serde::Serialize;
 use super::ask::{Ask, PathParameters};
 use super::failure::Failure;
 use reflow_schema::{
-    ApplicationsOverview, Backpressure, Checkpoint, CheckpointConfig, Checkpoints, ClusterOverview,
-    DEFAULT_MAX_EXCEPTIONS, DashboardConfig, DataSets, Exceptions, JobAccumulators, JobConfig, JobDetails,
-    JobPlan, JobStatusInfo, Jobs, JobsOverview, Plan, Rescale, RescalesConfig, RescalesOverview,
-    RescalesSummary, Subtask, SubtaskTimes, TaskManagerDetails, TaskManagers, Timeline, VertexAccumulators,
-    VertexCheckpoint, VertexDetails, metrics, metrics::Metrics,
+    ApplicationDetails, ApplicationExceptions, ApplicationsOverview, AttemptAccumulators, Backpressure,
+    Checkpoint, CheckpointConfig, Checkpoints, ClusterOverview, DEFAULT_MAX_EXCEPTIONS, DashboardConfig,
+    DataSets, Environment, Exceptions, ExecutionResult, JobAccumulators, JobConfig, JobDetails, JobPlan,
+    JobStatusInfo, Jobs, JobsOverview, Plan, Rescale, RescalesConfig, RescalesOverview, RescalesSummary,
+    Subtask, SubtaskTimes, SubtasksAccumulators, TaskManagerDetails, TaskManagers, Timeline,
+    VertexAccumulators, VertexCheckpoint, VertexDetails, VertexTaskManagers, metrics, metrics::Metrics,
 };
 use reflow_types::{JobId, TaskManagerId};
-use reflow_view::Cluster;
+use reflow_view::{Cluster, SubtaskView};
 
 /// JSON, or an error answer.
 pub(super) type Answer = Result<Vec<u8>, Failure>;
@@ -133,6 +134,14 @@ pub(super) fn vertex_accumulators(ask: &Ask<'_>) -> Answer {
     json(&VertexAccumulators::of(ask.vertex()?))
 }
 
+pub(super) fn subtasks_accumulators(ask: &Ask<'_>) -> Answer {
+    json(&SubtasksAccumulators::of(ask.vertex()?, ask.view.now_ms))
+}
+
+pub(super) fn vertex_task_managers(ask: &Ask<'_>) -> Answer {
+    json(&VertexTaskManagers::of(ask.vertex()?, ask.view.now_ms))
+}
+
 pub(super) fn vertex_metrics(ask: &Ask<'_>) -> Answer {
     json(&metrics::select(metrics::of_vertex(ask.vertex()?), ask.wanted_metrics().as_ref()))
 }
@@ -188,8 +197,16 @@ pub(super) fn subtask(ask: &Ask<'_>) -> Answer {
     json(&Subtask::of(ask.subtask()?, ask.view.now_ms))
 }
 
-/// Only the current attempt is known.
 pub(super) fn subtask_attempt(ask: &Ask<'_>) -> Answer {
+    json(&Subtask::of(current_attempt(ask)?, ask.view.now_ms))
+}
+
+pub(super) fn attempt_accumulators(ask: &Ask<'_>) -> Answer {
+    json(&AttemptAccumulators::of(ask.job()?, ask.vertex()?, current_attempt(ask)?))
+}
+
+/// Only the current attempt is known.
+fn current_attempt<'a>(ask: &Ask<'a>) -> Result<&'a SubtaskView, Failure> {
     let (subtask, attempt) = (ask.subtask()?, ask.attempt()?);
     if attempt != subtask.attempt {
         let text = format!(
@@ -198,7 +215,7 @@ pub(super) fn subtask_attempt(ask: &Ask<'_>) -> Answer {
         );
         return Err(Failure::not_found(text));
     }
-    json(&Subtask::of(subtask, ask.view.now_ms))
+    Ok(subtask)
 }
 
 pub(super) fn subtask_times(ask: &Ask<'_>) -> Answer {
@@ -213,6 +230,33 @@ pub(super) fn job_jobmanager_config(ask: &Ask<'_>) -> Answer {
 
 pub(super) fn applications_overview(ask: &Ask<'_>) -> Answer {
     json(&ApplicationsOverview::of(ask.view))
+}
+
+pub(super) fn application(ask: &Ask<'_>) -> Answer {
+    json(&ApplicationDetails::of(ask.application()?, ask.view.now_ms))
+}
+
+pub(super) fn application_exceptions(ask: &Ask<'_>) -> Answer {
+    json(&ApplicationExceptions::of(ask.application()?))
+}
+
+pub(super) fn application_config(ask: &Ask<'_>) -> Answer {
+    ask.application()?;
+    jobmanager_config(ask)
+}
+
+pub(super) fn environment(ask: &Ask<'_>) -> Answer {
+    let executable = std::env::current_exe().ok().map(|path| path.display().to_string());
+    json(&Environment::of(ask.view, executable))
+}
+
+pub(super) fn job_environment(ask: &Ask<'_>) -> Answer {
+    ask.job()?;
+    environment(ask)
+}
+
+pub(super) fn execution_result(ask: &Ask<'_>) -> Answer {
+    json(&ExecutionResult::of(ask.job()?))
 }
 
 pub(super) fn datasets(_: &Ask<'_>) -> Answer {

@@ -36,6 +36,7 @@ impl FakeCluster {
         Self::new(view, |command| {
             Ok(match command {
                 Command::Cancel { .. }
+                | Command::ShutDown
                 | Command::UpdateRequirements { .. }
                 | Command::DrainTaskManager { force: false, .. } => Reply::Accepted,
                 Command::TriggerSavepoint { .. }

@@ -5,6 +5,7 @@
 mod artifact;
 mod client;
 mod connections;
+mod contract;
 mod fixture;
 mod metrics;
 mod requests;
