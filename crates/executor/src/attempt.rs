@@ -3,15 +3,19 @@
 use super::builder::Builder;
 use super::record::Record;
 use super::rescale::NextGraph;
+use super::slots::Slots;
+use reflow_graph::{ExecutionGraph, VertexIndex};
 use reflow_protocol::adoption::{AttemptReport, ReportedStatus, RescaleProgress};
 use reflow_protocol::deployment::{Attempt, Deployment};
 use reflow_protocol::failure::Failure;
 use reflow_protocol::report::SubtaskEvent;
 use reflow_protocol::snapshot::Restore;
 use reflow_runtime::{DeployedTask, Restored, SlotCommand};
-use reflow_types::{ExecutorId, GraphVersion, SubtaskId};
-use std::collections::{BTreeMap, BTreeSet};
+use reflow_types::{ExecutorId, GraphVersion, Instant, SubtaskId, SubtaskIndex};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
+use tracing::info;
 
 /// This executor's part of an attempt.
 pub(super) struct Running {
@@ -36,40 +40,18 @@ impl Running {
         Self { attempt, subtasks, finished, peers, failed: false, next: None, record }
     }
 
-    /// Builds the tasks of this executor's subtasks and hands them to their slots. A task that cannot be built
-    /// fails its subtask.
-    pub(super) fn deploy(
-        builder: &Builder<'_>,
-        deployment: &Deployment,
-    ) -> (Self, Vec<(SubtaskId, Failure)>) {
-        let graph = Arc::new(deployment.graph.clone());
+    /// An attempt with this executor's subtasks of the deployment, whose tasks are not built yet.
+    fn of(builder: &Builder<'_>, deployment: &Deployment, graph: &Arc<ExecutionGraph>) -> Self {
         let record = Record::new(graph.clone(), deployment.checkpoint);
         let mut running = Self::nothing_of(deployment.attempt, record);
-        running.peers = builder.peers(&deployment.graph);
-        let mut restore: BTreeMap<SubtaskId, Restore> = deployment.restore.iter().cloned().collect();
-        let mut tasks: Vec<Vec<DeployedTask>> = (0..builder.slots.len()).map(|_| Vec::new()).collect();
-        let mut failures = Vec::new();
-        for (vertex, index, subtask) in graph.subtasks().filter(|(_, _, subtask)| builder.is_here(subtask)) {
-            let slot = subtask.slot.index as usize;
-            running.subtasks.insert(subtask.id, slot);
-            let wiring = builder.wiring(&graph, GraphVersion(0), (vertex, index, subtask));
-            let restore = restore.remove(&subtask.id).unwrap_or_default();
-            running.record.add(subtask.id, builder.reads(vertex), Some(&restore));
-            let restored = Restored {
-                state: restore,
-                first_checkpoint: deployment.first_checkpoint,
-                checkpoint: deployment.checkpoint,
-                then: deployment.then,
-            };
-            match builder.build(deployment.attempt, wiring, restored, None) {
-                Ok(task) => tasks[slot].push(task),
-                Err(failure) => failures.push((subtask.id, failure)),
-            }
+        running.peers = builder.peers(graph);
+        let restore: BTreeMap<SubtaskId, &Restore> =
+            deployment.restore.iter().map(|(subtask, restore)| (*subtask, restore)).collect();
+        for (vertex, _, subtask) in graph.subtasks().filter(|(_, _, subtask)| builder.is_here(subtask)) {
+            running.subtasks.insert(subtask.id, subtask.slot.index as usize);
+            running.record.add(subtask.id, builder.reads(vertex), restore.get(&subtask.id).copied());
         }
-        for (slot, tasks) in tasks.into_iter().enumerate() {
-            builder.slots.send(slot, SlotCommand::Deploy { attempt: deployment.attempt, tasks });
-        }
-        (running, failures)
+        running
     }
 
     /// The report of the attempt for another JobManager.
@@ -139,5 +121,94 @@ impl Running {
         self.record.commit(next.graph.clone());
         self.peers = next.peers;
         builder.slots.send_to_all(|| SlotCommand::Drop(gone.clone()));
+    }
+}
+
+/// The most channels that are opened in one turn of the executor's loop: some ten milliseconds of work. A subtask
+/// with more channels is still built in one turn.
+const CHANNELS_A_TURN: usize = 5_000;
+/// The time between two messages about a deployment that takes long.
+const LOG_EVERY: Duration = Duration::from_secs(2);
+
+/// A deployment whose tasks are being built, some in each turn of the executor's loop, so that heartbeats and
+/// cancellations are handled in between. The slots get their tasks when all are built: a task that ran before would
+/// only compete with the building of its peers.
+pub(super) struct Building {
+    deployment: Deployment,
+    pub(super) graph: Arc<ExecutionGraph>,
+    restore: BTreeMap<SubtaskId, Restore>,
+    /// This executor's subtasks that are not built, in topological order.
+    left: VecDeque<(VertexIndex, SubtaskIndex)>,
+    /// The tasks that are built, for each slot.
+    built: Vec<Vec<DeployedTask>>,
+    /// When the progress is logged next.
+    log_at: Instant,
+}
+
+impl Building {
+    /// Begins to build this executor's part of the attempt.
+    pub(super) fn begin(now: Instant, builder: &Builder<'_>, mut deployment: Deployment) -> (Running, Self) {
+        let graph = Arc::new(std::mem::take(&mut deployment.graph));
+        let running = Running::of(builder, &deployment, &graph);
+        let here = graph.subtasks().filter(|(_, _, subtask)| builder.is_here(subtask));
+        let left = here.map(|(vertex, index, _)| (vertex, index)).collect();
+        let restore = std::mem::take(&mut deployment.restore).into_iter().collect();
+        let built = (0..builder.slots.len()).map(|_| Vec::new()).collect();
+        let log_at = now + LOG_EVERY;
+        (running, Self { deployment, graph, restore, left, built, log_at })
+    }
+
+    pub(super) fn attempt(&self) -> Attempt {
+        self.deployment.attempt
+    }
+
+    pub(super) fn is_complete(&self) -> bool {
+        self.left.is_empty()
+    }
+
+    /// Logs the progress of a deployment that takes long.
+    pub(super) fn log(&mut self, now: Instant) {
+        if now >= self.log_at {
+            self.log_at = now + LOG_EVERY;
+            let built: usize = self.built.iter().map(Vec::len).sum();
+            let all = built + self.left.len();
+            info!(attempt = %self.attempt(), "{built} of {all} subtasks are built");
+        }
+    }
+
+    /// Builds some tasks. A task that cannot be built fails its subtask.
+    pub(super) fn proceed(&mut self, builder: &Builder<'_>) -> Result<(), (SubtaskId, Failure)> {
+        let mut channels = 0;
+        while channels < CHANNELS_A_TURN
+            && let Some((vertex, index)) = self.left.pop_front()
+        {
+            let subtask = &self.graph.vertex(vertex).subtasks[index.0 as usize];
+            channels += 1 + builder.channels(&self.graph, vertex, index);
+            let wiring = builder.wiring(&self.graph, GraphVersion(0), (vertex, index, subtask));
+            let restored = Restored {
+                state: self.restore.remove(&subtask.id).unwrap_or_default(),
+                first_checkpoint: self.deployment.first_checkpoint,
+                checkpoint: self.deployment.checkpoint,
+                then: self.deployment.then,
+            };
+            let task = builder.build(self.deployment.attempt, wiring, restored, None);
+            self.built[subtask.slot.index as usize].push(task.map_err(|failure| (subtask.id, failure))?);
+        }
+        Ok(())
+    }
+
+    /// Hands the tasks to their slots.
+    pub(super) fn deploy(self, builder: &Builder<'_>) {
+        let attempt = self.attempt();
+        for (slot, tasks) in self.built.into_iter().enumerate() {
+            builder.slots.send(slot, SlotCommand::Deploy { attempt, tasks });
+        }
+    }
+
+    /// Lets the slots drop what was built. They keep the state of earlier tasks.
+    pub(super) fn discard(self, slots: &Slots) {
+        for (slot, tasks) in self.built.into_iter().enumerate() {
+            slots.send(slot, SlotCommand::Discard(tasks));
+        }
     }
 }

@@ -1,11 +1,12 @@
 //! The executor as a process.
 
+mod building;
 mod ending;
 mod failing;
 mod job_manager;
 mod report_frame;
 
-use super::attempt::Running;
+use super::attempt::{Building, Running};
 use super::builder::Builder;
 use super::fence::Fence;
 use super::link::Link;
@@ -56,6 +57,8 @@ pub struct Executor {
     running: Option<Running>,
     /// The deployment that waits until the slots have dropped the previous attempt.
     deploying: Option<(Box<Deployment>, Addresses)>,
+    /// The tasks of `running` that are being built.
+    building: Option<Building>,
     /// Messages for the attempt that is being deployed.
     deferred: Vec<ToExecutor>,
     /// What follows once the slots have dropped the attempt.
@@ -85,6 +88,7 @@ impl Executor {
             unsent: Unsent::default(),
             running: None,
             deploying: None,
+            building: None,
             deferred: Vec::new(),
             ending: None,
             next_subtask: SubtaskId::default(),
@@ -128,7 +132,7 @@ impl Executor {
     fn handle_message(&mut self, now: Instant, message: ToExecutor, out: &mut Vec<Output>) {
         // Messages for an attempt that is still being deployed wait for its tasks. Those behind a cancellation wait for its
         // end, which clears the channels.
-        let waits = self.deploying.is_some() || self.slots().is_clearing();
+        let waits = self.deploying.is_some() || self.building.is_some() || self.slots().is_clearing();
         if waits && !matches!(message, ToExecutor::Deploy { .. }) {
             match message {
                 ToExecutor::CancelAttempt { attempt } => self.cancel(now, attempt, out),
@@ -151,7 +155,7 @@ impl Executor {
                 self.note_subtasks(&deployment.graph);
                 self.deploying = Some((deployment, addresses));
                 self.running = None;
-                self.slots().clear();
+                self.clear();
             }
             ToExecutor::CancelAttempt { attempt } => self.cancel(now, attempt, out),
             ToExecutor::DropAttempt { attempt } => self.end(now, attempt, Ending::Dropped, out),
@@ -371,6 +375,7 @@ impl Executor {
             }
         }
         self.after_clearing(now, out);
+        self.continue_building(now, out);
     }
 
     fn on_task_event(

@@ -1,12 +1,16 @@
 //! The executor, driven by hand.
 
 use super::*;
-use reflow_env::{Clock, Signal};
-use reflow_graph::{ExecutionGraph, JobGraph};
+use reflow_env::{Clock, Signal, SlotLoop};
+use reflow_graph::{Edge, ExecutionGraph, ExecutionVertex, JobGraph, Shipping, Subtask, Vertex, VertexIndex};
+use reflow_protocol::command::{MoreSplits, SnapshotKind};
+use reflow_protocol::control::SubtaskMetrics;
 use reflow_protocol::deployment::{Artifact, ExecutorStart, StartExecutor};
-use reflow_protocol::snapshot::{AfterBarrier, FirstCheckpoint};
+use reflow_protocol::rescale::Part;
+use reflow_protocol::snapshot::{AfterBarrier, FirstCheckpoint, OperatorState, Restore};
+use reflow_runtime::{Task, TaskStep};
 use reflow_stream::Job;
-use reflow_types::{AttemptNumber, Bounds, ExecutorId, JobId, LeaderEpoch, TaskManagerId};
+use reflow_types::{AttemptNumber, Bounds, ExecutorId, JobId, LeaderEpoch, SlotId, TaskManagerId, VertexId};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -26,6 +30,7 @@ struct Driven {
     executor: Executor,
     now: Instant,
     memory: Arc<AtomicU64>,
+    slot: Option<Box<dyn SlotLoop>>,
 }
 
 fn registered() -> Driven {
@@ -62,8 +67,12 @@ fn registered() -> Driven {
         adoption_timeout: Duration::from_secs(60),
         bounds: Bounds::default(),
     });
-    let mut driven = Driven { executor, now: Instant::default(), memory };
-    driven.feed(Input::Start);
+    let mut driven = Driven { executor, now: Instant::default(), memory, slot: None };
+    let started = driven.feed(Input::Start);
+    driven.slot = started.into_iter().find_map(|output| match output {
+        Output::RunSlot { slot, .. } => Some(slot),
+        _ => None,
+    });
     driven.feed(Input::Listening { listener: DATA, address: "localhost:4001".into() });
     driven.feed(Input::Connected { conn: ConnId(0), local: "localhost".into() });
     driven.receive(&leader(1));
@@ -177,4 +186,136 @@ fn without_a_job_manager_it_looks_for_a_later_one_and_ends_after_a_while() {
     assert!(!exits(&driven.feed(Input::Wakeup)));
     driven.now = driven.now + Duration::from_secs(1);
     assert!(exits(&driven.feed(Input::Wakeup)), "the adoption timeout is over");
+}
+
+/// A task that does nothing.
+struct Inert;
+
+impl Task for Inert {
+    fn step(&mut self, _: Instant, _: &mut Vec<TaskEvent>) -> TaskStep {
+        TaskStep::Idle(None)
+    }
+    fn trigger(&mut self, _: Instant, _: CheckpointId, _: &SnapshotKind) {}
+    fn completed(&mut self, _: CheckpointId) {}
+    fn aborted(&mut self, _: CheckpointId) {}
+    fn assign_splits(&mut self, _: &[Bytes], _: Vec<OperatorState>, _: MoreSplits) {}
+    fn prepare(&mut self, _: reflow_runtime::Preparation) {}
+    fn catch_up(&mut self, _: CheckpointId, _: &Restore) {}
+    fn abandon(&mut self) {}
+    fn hand_over(&mut self, _: SubtaskId, _: Part) {}
+    fn adopt(&mut self, _: Vec<OperatorState>) {}
+    fn metrics(&self) -> SubtaskMetrics {
+        SubtaskMetrics::default()
+    }
+}
+
+/// A deployment of two vertices with `parallelism` subtasks each, and the number of tasks that were built.
+fn wide(driven: &mut Driven, parallelism: u64) -> (ToExecutor, Arc<AtomicU64>) {
+    let vertex = |id: u16| Vertex {
+        id: VertexId(id.into()),
+        name: format!("v{id}"),
+        operators: vec![],
+        parallelism: None,
+        max_parallelism: None,
+        slot_sharing_group: "default".into(),
+        source: id == 0,
+        keyed: false,
+    };
+    let (from, to) = (VertexIndex(0), VertexIndex(1));
+    let edges = vec![Edge { from, to, shipping: Shipping::Rebalance, side_output: None }];
+    let built = Arc::new(AtomicU64::new(0));
+    let factory = || -> reflow_stream::TaskFactory {
+        let built = built.clone();
+        Box::new(move |_| {
+            built.fetch_add(1, Ordering::Relaxed);
+            Box::new(Inert)
+        })
+    };
+    let job = JobGraph { vertices: vec![vertex(0), vertex(1)], edges, ..JobGraph::default() };
+    driven.executor.options.job =
+        Job { graph: Arc::new(job), factories: vec![factory(), factory()], enumerators: vec![] };
+    let slot = SlotId { executor: ExecutorId(1), index: 0 };
+    let vertex = |first: u64| ExecutionVertex {
+        subtasks: (first..first + parallelism).map(|id| Subtask { id: SubtaskId(id), slot }).collect(),
+        table: None,
+    };
+    let deployment = Box::new(Deployment {
+        attempt: Attempt { epoch: LeaderEpoch(1), number: AttemptNumber(1) },
+        graph: ExecutionGraph { vertices: vec![vertex(0), vertex(parallelism)] },
+        restore: vec![],
+        first_checkpoint: FirstCheckpoint::Changes,
+        checkpoint: None,
+        then: AfterBarrier::Continue,
+    });
+    (ToExecutor::Deploy { deployment, addresses: vec![] }, built)
+}
+
+#[test]
+fn a_wide_attempt_is_built_in_turns_between_which_heartbeats_are_sent() {
+    let mut driven = registered();
+    let mut slot = driven.slot.take().unwrap();
+    let heartbeat_interval = Duration::from_secs(1);
+    let (deploy, built) = wide(&mut driven, 100);
+    driven.receive(&deploy);
+    slot.step(driven.now);
+    driven.feed(Input::Wakeup);
+    let mut turns = 0;
+    while driven.executor.building.is_some() {
+        assert!(driven.executor.options.signal.take(), "the next turn follows at once");
+        let before = built.load(Ordering::Relaxed);
+        driven.now = driven.now + heartbeat_interval;
+        let answer = reflow_protocol::encode(&ToExecutor::Heartbeat);
+        let out = driven.feed(Input::Received { conn: ConnId(0), frame: answer });
+        let is_heartbeat = |output: &Output| match output {
+            Output::Send { frame, .. } => {
+                matches!(reflow_protocol::decode(frame), Ok(FromExecutor::Heartbeat { .. }))
+            }
+            _ => false,
+        };
+        assert!(out.iter().any(is_heartbeat), "turn {turns}");
+        assert!(built.load(Ordering::Relaxed) - before <= 50, "a turn opens 5,000 channels of 100 a subtask");
+        turns += 1;
+    }
+    assert_eq!(built.load(Ordering::Relaxed), 200);
+    assert!(turns >= 2, "20,000 ends of channels take more than {turns} turns");
+    assert!(driven.executor.running.is_some());
+}
+
+#[test]
+fn an_attempt_that_is_canceled_while_it_is_built_is_dropped_by_the_slots() {
+    let mut driven = registered();
+    let mut slot = driven.slot.take().unwrap();
+    let (deploy, built) = wide(&mut driven, 100);
+    driven.receive(&deploy);
+    slot.step(driven.now);
+    driven.feed(Input::Wakeup);
+    assert!(driven.executor.building.is_some(), "{} tasks are built", built.load(Ordering::Relaxed));
+    let attempt = Attempt { epoch: LeaderEpoch(1), number: AttemptNumber(1) };
+    driven.receive(&ToExecutor::CancelAttempt { attempt });
+    slot.step(driven.now);
+    let out = driven.feed(Input::Wakeup);
+    let canceled = FromExecutor::Report(ExecutorReport::AttemptCanceled { attempt });
+    let frame = reflow_protocol::encode(&canceled);
+    assert!(out.iter().any(|output| matches!(output, Output::Send { frame: sent, .. } if *sent == frame)));
+    assert!(driven.executor.building.is_none() && driven.executor.running.is_none());
+    assert!(built.load(Ordering::Relaxed) < 200);
+}
+
+#[test]
+fn channels_that_do_not_fit_into_the_memory_are_refused_with_the_figures() {
+    let mut driven = registered();
+    let mut slot = driven.slot.take().unwrap();
+    let (deploy, built) = wide(&mut driven, 600); // 720,000 ends
+    driven.receive(&deploy);
+    slot.step(driven.now);
+    let out = driven.feed(Input::Wakeup);
+    let failed = out.iter().any(|output| match output {
+        Output::Send { frame, .. } => matches!(
+            reflow_protocol::decode(frame),
+            Ok(FromExecutor::SubtaskReport(SubtaskReport { event: SubtaskEvent::Failed(failure), .. }))
+                if failure.fault == Fault::Memory && failure.message.contains("720000 ends") && failure.message.contains("256 MiB")
+        ),
+        _ => false,
+    });
+    assert!(failed && built.load(Ordering::Relaxed) == 0);
 }

@@ -49,7 +49,11 @@ impl NextGraph {
         let Message { attempt, version, former, graph, checkpoint, restore, .. } = message;
         let (graph, mut restore) = (Arc::new(graph), BTreeMap::from_iter(restore));
         let moves = former.moves(&graph);
-        let executor_of = |id: SubtaskId| former.find(id).map(|(_, _, subtask)| subtask.slot.executor);
+        // Looked up for each subtask: searching the graphs each time is quadratic.
+        let executors: BTreeMap<SubtaskId, ExecutorId> =
+            former.subtasks().map(|(_, _, subtask)| (subtask.id, subtask.slot.executor)).collect();
+        let executor_of = |id: SubtaskId| executors.get(&id).copied();
+        let places: BTreeMap<SubtaskId, _> = graph.subtasks().map(|place| (place.2.id, place)).collect();
         let mut next = Self {
             version,
             peers: builder.peers(&graph),
@@ -68,8 +72,7 @@ impl NextGraph {
             Preparation { version, wiring, incoming, outgoing, checkpoint, restore }
         };
         for (&subtask, &slot) in running {
-            let place = graph.find(subtask);
-            let wiring = place.map(|place| builder.wiring(&graph, version, place));
+            let wiring = places.get(&subtask).map(|place| builder.wiring(&graph, version, *place));
             let preparation = preparation(subtask, wiring);
             if !preparation.incoming.is_empty() {
                 next.to_install.insert(subtask);

@@ -48,8 +48,11 @@ impl<T: Data> Receiver<T> {
     }
 
     fn open(channel: Arc<Channel<T>>, first: Limit, route: Route) -> Self {
-        if let Route::Local { credit, sender } = &route {
-            credit.raise(first);
+        // A sender that has not been built yet finds the credit. Waking its slot for each of its channels would cost
+        // more than the channels.
+        if let Route::Local { credit, sender } = &route
+            && credit.raise(first)
+        {
             sender.lock().unwrap_or_else(PoisonError::into_inner).raise();
         }
         Self {

@@ -44,6 +44,8 @@ pub enum SlotCommand {
         /// The tasks, in topological order.
         tasks: Vec<DeployedTask>,
     },
+    /// Drop these tasks, which are not deployed, because their attempt has ended before.
+    Discard(Vec<DeployedTask>),
     /// Drop all tasks but keep their retained state. Answered by [`SlotEvent::Cleared`].
     Clear,
     /// Drop the retained state of earlier tasks.
@@ -242,6 +244,9 @@ impl Slot {
                 let step = &self.port.step;
                 self.tasks = tasks.into_iter().rev().map(|task| Running::new(now, task, step)).collect();
                 self.pass_on_retained();
+            }
+            SlotCommand::Discard(tasks) => {
+                tasks.into_iter().for_each(|task| Running::new(now, task, &self.port.step).close(now));
             }
             SlotCommand::Clear => {
                 self.report_last(now, |_| true);

@@ -1,7 +1,6 @@
 //! The end of an attempt in this executor, and the start of the next one once the slots have dropped it.
 
-use super::{Executor, builder};
-use crate::attempt::Running;
+use super::Executor;
 use reflow_env::Output;
 use reflow_graph::ExecutionGraph;
 use reflow_protocol::control::FromExecutor;
@@ -41,18 +40,19 @@ impl Executor {
     /// Drops all tasks.
     pub(super) fn end(&mut self, now: Instant, attempt: Attempt, ending: Ending, out: &mut Vec<Output>) {
         self.ending = Some(ending);
-        if self.deploying.as_ref().is_some_and(|(deployment, _)| deployment.attempt == attempt) {
+        let is_building = self.building.as_ref().is_some_and(|building| building.attempt() == attempt);
+        if is_building || self.deploying.as_ref().is_some_and(|(next, _)| next.attempt == attempt) {
             self.deploying = None;
             self.deferred.clear();
         }
         self.running = None;
-        self.slots().clear();
+        self.clear();
         self.after_clearing(now, out);
     }
 
     /// Continues a cancellation or a deployment once the slots have dropped their tasks.
     pub(super) fn after_clearing(&mut self, now: Instant, out: &mut Vec<Output>) {
-        if self.slots().is_clearing() {
+        if self.slots().is_clearing() || self.building.is_some() {
             return;
         }
         if let Some(ending) = self.ending.take() {
@@ -76,17 +76,11 @@ impl Executor {
         if self.retained_epoch.replace(deployment.attempt.epoch) != Some(deployment.attempt.epoch) {
             self.slots().send_to_all(|| SlotCommand::Forget);
         }
-        let builder = builder(&self.options, &self.credentials, &self.hub, &self.slots);
-        let (running, failures) = Running::deploy(&builder, &deployment);
-        self.running = Some(running);
-        for (subtask, failure) in failures {
-            self.fail(subtask, failure, out);
-        }
-        self.take_deferred(now, out);
+        self.begin_building(now, *deployment, out);
     }
 
     /// Handles the messages that have waited.
-    fn take_deferred(&mut self, now: Instant, out: &mut Vec<Output>) {
+    pub(super) fn take_deferred(&mut self, now: Instant, out: &mut Vec<Output>) {
         for message in std::mem::take(&mut self.deferred) {
             self.handle_message(now, message, out);
         }

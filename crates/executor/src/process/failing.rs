@@ -18,7 +18,7 @@ impl Executor {
         let attempt = running.attempt;
         warn!(%attempt, %subtask, operator = failure.operator, "subtask failed: {}", failure.message);
         self.report(SubtaskReport { attempt, subtask, event: SubtaskEvent::Failed(failure) }, out);
-        self.slots().clear();
+        self.clear();
     }
 
     /// Fails the attempt because a new owner of key groups has not opened a connection and too much waits for it.
