@@ -4,6 +4,7 @@ use crate::args::Taskmanager;
 use crate::client::distribution;
 use crate::error::CliError;
 use reflow_config::Config;
+use reflow_config::options::HEARTBEAT_SILENCE_TIMEOUT;
 use reflow_env::Signal;
 use reflow_env::real::{self, Options};
 use reflow_launch::{exposure, logging, machine, storage};
@@ -39,7 +40,12 @@ pub(crate) fn run(start: &Taskmanager) -> Result<ExitCode, CliError> {
         settings.job_manager
     );
     let process = Box::new(TaskManager::new(id, settings));
-    let options = Options { signals: true, storage: storage::open(&loaded.config)?, ..Options::default() };
+    let options = Options {
+        signals: true,
+        storage: storage::open(&loaded.config)?,
+        silence_timeout: Some(HEARTBEAT_SILENCE_TIMEOUT.get(&loaded.config)),
+        ..Options::default()
+    };
     let exit = real::run(process, Signal::default(), options);
     if exit.code == 0 {
         tracing::info!("TaskManager {id} ended");

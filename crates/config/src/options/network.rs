@@ -28,6 +28,12 @@ section! { "Network and failure detection" {
     /// The port for records between TaskManagers. 0: any free one.
     TASK_MANAGER_DATA_PORT: u16 = option("taskmanager.data.port").default("0");
 
+    /// How long a connection between two processes may bring nothing, not even a sign of life, before it counts as
+    /// closed, such as `2 s`. This notices frozen machines and cut cables sooner than heartbeats do. The I/O threads
+    /// give signs of life, five in this time, so busy slots do not delay them. Set the same value for all processes.
+    /// `0`: connections bring no signs of life.
+    HEARTBEAT_SILENCE_TIMEOUT: Duration = option("heartbeat.silence-timeout").default("0 ms");
+
     /// The time between two heartbeats of a JobManager and a TaskManager.
     HEARTBEAT_INTERVAL: Duration = option("heartbeat.interval").default("1 s");
 

@@ -1,5 +1,10 @@
 //! TCP connections: frames with a `u32` little-endian length before each.
 //!
+//! A connection that has nothing to send for a while sends a sign of life, and one that brings nothing for
+//! [`Options::silence_timeout`] is closed. This is how a frozen process and a cut cable are noticed. Only the I/O threads
+//! take part, so a busy event loop or busy slots delay no sign of life. A process whose event loop hangs still gives
+//! signs of life; its heartbeats, which the loop sends, end.
+//!
 //! Each connection has one task, which reads and writes. It ends when the peer closes the connection, sends
 //! something that is not a frame, or does not read. Then it puts [`Input::Closed`] into the inbox, which is the
 //! last input of the connection. When the process closes the connection, the task sends the queued frames, shuts
@@ -26,6 +31,10 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+/// A sign of life, in place of a frame's length. No frame is that long.
+const SIGN_OF_LIFE: u32 = u32::MAX;
+/// Signs of life that are sent in the time within which one must arrive.
+const SIGNS_IN_TIMEOUT: u32 = 5;
 /// Bytes that are read at a time, unless a large frame is being received.
 const READ_CHUNK: usize = 64 << 10;
 /// Bytes that are read at a time from a peer that has not identified itself.
@@ -167,6 +176,7 @@ impl Network {
             from_peer,
             buffer: BytesMut::new(),
             budget: Arc::new(Semaphore::new(max_bytes as usize)),
+            silence_timeout: self.options.silence_timeout(),
             most: max_bytes,
             least: max_bytes.div_ceil(self.options.read_frames.max(1)),
         };
@@ -205,6 +215,7 @@ impl Network {
     async fn write_frames(&self, to_peer: &mut OwnedWriteHalf, shared: &Shared) -> End {
         let mut frames = VecDeque::new();
         let mut together = BytesMut::new();
+        let interval = self.options.silence_timeout().map(|timeout| timeout / SIGNS_IN_TIMEOUT);
         loop {
             let state = {
                 let mut queue = shared.lock();
@@ -213,8 +224,15 @@ impl Network {
             };
             match state {
                 State::Open if frames.is_empty() => {
-                    shared.changed.notified().await;
-                    continue;
+                    let changed = shared.changed.notified();
+                    let Some(interval) = interval else {
+                        changed.await;
+                        continue;
+                    };
+                    if timeout(interval, changed).await.is_ok() {
+                        continue;
+                    }
+                    together.extend_from_slice(&SIGN_OF_LIFE.to_le_bytes());
                 }
                 State::Closing if frames.is_empty() => {
                     drop(to_peer.shutdown().await);
@@ -253,6 +271,7 @@ enum End {
 struct Reading<'a> {
     from_peer: &'a mut OwnedReadHalf,
     buffer: BytesMut,
+    silence_timeout: Option<Duration>,
     /// Permits for the bytes that may be in the inbox.
     budget: Arc<Semaphore>,
     most: u32,
@@ -263,13 +282,18 @@ struct Reading<'a> {
 impl Reading<'_> {
     /// The next frame of at most `max_len` bytes, or the reason for which there is none.
     async fn next(&mut self, max_len: usize, chunk: usize) -> Result<(Bytes, OwnedSemaphorePermit), String> {
-        match self.fill(4, chunk).await {
-            Ok(true) => {}
-            Ok(false) if self.buffer.is_empty() => return Err("the peer closed the connection".into()),
-            Ok(false) => return Err("the peer closed the connection within a frame".into()),
-            Err(e) => return Err(e.to_string()),
-        }
-        let len = self.buffer.get_u32_le() as usize;
+        let len = loop {
+            match self.fill(4, chunk).await {
+                Ok(true) => {}
+                Ok(false) if self.buffer.is_empty() => return Err("the peer closed the connection".into()),
+                Ok(false) => return Err("the peer closed the connection within a frame".into()),
+                Err(e) => return Err(e.to_string()),
+            }
+            let len = self.buffer.get_u32_le();
+            if len != SIGN_OF_LIFE || self.silence_timeout.is_none() {
+                break len as usize;
+            }
+        };
         if len > max_len {
             return Err(format!(
                 "the peer announced a frame of {len} bytes, above the limit of {max_len}: it does not speak Reflow"
@@ -291,7 +315,16 @@ impl Reading<'_> {
         }
         self.buffer.reserve((len - self.buffer.len()).max(chunk));
         while self.buffer.len() < len {
-            if self.from_peer.read_buf(&mut self.buffer).await? == 0 {
+            // Only the wait for bytes counts: while the inbox is full, nothing is read.
+            let reading = self.from_peer.read_buf(&mut self.buffer);
+            let read = match self.silence_timeout {
+                None => reading.await,
+                Some(patience) => timeout(patience, reading).await.unwrap_or_else(|_| {
+                    let silent = format!("the peer has been silent for {} ms", patience.as_millis());
+                    Err(io::Error::new(io::ErrorKind::TimedOut, silent))
+                }),
+            };
+            if read? == 0 {
                 return Ok(false);
             }
         }
@@ -299,7 +332,7 @@ impl Reading<'_> {
     }
 }
 
-/// Sends `frames` with their lengths: small ones together, each large one in one system call with its length.
+/// Sends what is in `together`, and `frames` with their lengths: small ones together, each large one in one system call with its length.
 async fn send_all(
     to_peer: &mut OwnedWriteHalf,
     frames: &mut VecDeque<Bytes>,
@@ -307,6 +340,10 @@ async fn send_all(
     shared: &Shared,
 ) -> io::Result<()> {
     let mut sent = 0;
+    if frames.is_empty() {
+        // A sign of life.
+        return to_peer.write_all_buf(together).await;
+    }
     while let Some(frame) = frames.pop_front() {
         sent += frame.len();
         let len = u32::try_from(frame.len()).expect("the outlet takes no frame above MAX_FRAME_BYTES");

@@ -28,6 +28,9 @@ pub struct Options {
     pub flush_timeout: Duration,
     /// How long the exit then waits for steps of slots to end. The exit of a process that has failed does not wait.
     pub slot_timeout: Duration,
+    /// How long a connection may bring nothing, not even a sign of life, before it counts as closed. Signs of life are
+    /// sent, and expected, only if this is set and not zero: by all processes of a cluster, or by none.
+    pub silence_timeout: Option<Duration>,
     /// Bytes of received frames that a connection may have in the inbox.
     pub read_bytes: u32,
     /// Received frames that a connection may have in the inbox, at least 1.
@@ -48,6 +51,13 @@ pub struct Options {
     pub first_frame_timeout: Duration,
 }
 
+impl Options {
+    /// The timeout, if there is one.
+    pub(super) fn silence_timeout(&self) -> Option<Duration> {
+        self.silence_timeout.filter(|timeout| !timeout.is_zero())
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {
@@ -60,6 +70,7 @@ impl Default for Options {
             connect_timeout: Duration::from_secs(10),
             flush_timeout: Duration::from_secs(10),
             slot_timeout: Duration::from_secs(1),
+            silence_timeout: None,
             read_bytes: 64 << 20,
             read_frames: 4096,
             write_bytes: 256 << 20,

@@ -3,6 +3,8 @@
 use crate::probe::{Probe, pair};
 use reflow_env::real::Options;
 use reflow_env::{ConnId, Input, Output};
+use std::io::Write;
+use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -125,4 +127,32 @@ fn a_peer_that_does_not_read_loses_its_connection() {
     }
     let reason = client.closed(conn);
     assert!(reason.starts_with("the peer does not read: "), "{reason}");
+}
+
+/// A peer that is frozen or cut off sends nothing, and closes nothing.
+#[test]
+fn a_connection_that_brings_nothing_is_closed_and_one_with_a_busy_process_is_not() {
+    let options = Options { silence_timeout: Some(Duration::from_secs(1)), ..Options::default() };
+    let busy = Arc::new(Mutex::new(()));
+    let server = Probe::start_gated(options.clone(), busy.clone());
+    let client = Probe::start(options.clone());
+    let to_server = client.connect(1, &server.listen("127.0.0.1:0").unwrap()).unwrap();
+    let to_client = server.accepted();
+    client.send(to_server, "hello");
+    assert_eq!(server.received(to_client), "hello");
+
+    let held = busy.lock().unwrap();
+    let observer = Probe::start(options);
+    let mut silent = TcpStream::connect(observer.listen("127.0.0.1:0").unwrap()).unwrap();
+    silent.write_all(b"\x05\0\0\0hello").unwrap();
+    let to_silent = observer.accepted();
+    assert_eq!(observer.received(to_silent), "hello");
+    assert_eq!(observer.closed(to_silent), "the peer has been silent for 1000 ms");
+    drop(held);
+
+    // For longer than the timeout there were only signs of life between these two.
+    client.send(to_server, "still here");
+    assert_eq!(server.received(to_client), "still here");
+    server.send(to_client, "so am I");
+    assert_eq!(client.received(to_server), "so am I");
 }

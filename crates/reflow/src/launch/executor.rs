@@ -20,10 +20,12 @@ pub(super) fn run(executable: Executable) -> Result<ExitCode, LaunchError> {
         std::process::exit(0)
     });
     let start = ExecutorStart::decode(&message)?;
-    let storage = storage::open(&Loader::new().properties(&start.properties)?.load()?.config)?;
+    let config = Loader::new().properties(&start.properties)?.load()?.config;
+    let storage = storage::open(&config)?;
+    let silence_timeout = Some(options::HEARTBEAT_SILENCE_TIMEOUT.get(&config));
     let clock = Clock::start();
     let (process, signal) = process(&executable, start, clock)?;
-    let exit = real::run(process, signal, Options { clock, storage, ..Options::default() });
+    let exit = real::run(process, signal, Options { clock, storage, silence_timeout, ..Options::default() });
     if exit.code != 0 {
         tracing::error!("the executor ends: {}", exit.reason);
     }

@@ -2,7 +2,7 @@
 
 use super::http_server::HttpServer;
 use super::{Executable, LaunchError, Options, system};
-use reflow_config::Config;
+use reflow_config::{Config, options};
 use reflow_env::{Signal, real};
 use reflow_jobmanager::{JobManager, JobSpec, StartMode};
 use reflow_launch::{exposure, logging, machine, storage};
@@ -21,6 +21,7 @@ pub(super) fn run(executable: Executable, options: &Options) -> Result<ExitCode,
         signals: true,
         runtime: Some(runtime.handle().clone()),
         storage,
+        silence_timeout: Some(options::HEARTBEAT_SILENCE_TIMEOUT.get(&config)),
         ..Default::default()
     };
     let Ended { exit, .. } = drive(&executable, options, &config, &runtime, driver)?;
