@@ -18,6 +18,7 @@ cargo xtask dist [--symbols]: builds the distribution and lays it out under targ
   lib/                 where a job's executable goes
   examples/streaming/  the examples as jobs
   monitoring/          dist/monitoring: alert rules of Prometheus, a dashboard of Grafana
+  scaling/             dist/scaling: an example of a service that starts and stops TaskManagers
   LICENSE README.md
 
 The executables are stripped, to an eighth of their size. With --symbols they keep symbols and
@@ -79,15 +80,15 @@ fn build(symbols: Symbols) -> Result<(), Failure> {
 
 /// Copies the executables in `built` and the files of the repository to `home`.
 fn lay_out(built: &Path, home: &Path) -> io::Result<()> {
-    for replaced in ["bin", "conf", "examples", "monitoring"] {
+    for replaced in ["bin", "conf", "examples", "monitoring", "scaling"] {
         remove(&home.join(replaced))?;
     }
-    for directory in ["bin", "conf", "lib", "examples/streaming", "monitoring"] {
+    for directory in ["bin", "conf", "lib", "examples/streaming", "monitoring", "scaling"] {
         fs::create_dir_all(home.join(directory))?;
     }
-    copy_files(&root().join("dist/bin"), &home.join("bin"))?;
-    copy_files(&root().join("dist/conf"), &home.join("conf"))?;
-    copy_files(&root().join("dist/monitoring"), &home.join("monitoring"))?;
+    for copied in ["bin", "conf", "monitoring", "scaling"] {
+        copy_files(&root().join("dist").join(copied), &home.join(copied))?;
+    }
     fs::copy(built.join(COMMAND_LINE.name), home.join("bin").join(COMMAND_LINE.name))?;
     for example in EXAMPLES {
         fs::copy(built.join(example.name), home.join("examples/streaming").join(example.name))?;
@@ -136,9 +137,14 @@ mod tests {
         assert_eq!(fs::read_to_string(home.join("bin/reflow")).unwrap(), "new");
         assert_eq!(fs::read_to_string(home.join("lib/job")).unwrap(), "a user's");
         assert!(!home.join("bin/gone.sh").exists());
-        for there in
-            ["bin/taskmanager.sh", "conf/config.yaml", "monitoring/alerts.yml", "LICENSE", "README.md"]
-        {
+        for there in [
+            "bin/taskmanager.sh",
+            "conf/config.yaml",
+            "monitoring/alerts.yml",
+            "scaling/autoscale.py",
+            "LICENSE",
+            "README.md",
+        ] {
             assert!(home.join(there).is_file(), "{there}");
         }
         assert!(home.join("examples/streaming").join(EXAMPLES[0].name).is_file());

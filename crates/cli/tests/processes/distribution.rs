@@ -24,12 +24,14 @@ impl Distribution {
     pub(crate) fn lay_out(configuration: &str) -> Self {
         let home = tempfile::tempdir().unwrap();
         let at = |name: &str| home.path().join(name);
-        for directory in ["bin", "conf", "lib", "examples/streaming", "pids"] {
+        for directory in ["bin", "conf", "lib", "examples/streaming", "pids", "scaling"] {
             fs::create_dir_all(at(directory)).unwrap();
         }
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../dist/bin");
-        for script in fs::read_dir(source).unwrap().map(Result::unwrap) {
-            fs::copy(script.path(), at("bin").join(script.file_name())).unwrap();
+        for scripts in ["bin", "scaling"] {
+            let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../dist").join(scripts);
+            for script in fs::read_dir(source).unwrap().map(Result::unwrap) {
+                fs::copy(script.path(), at(scripts).join(script.file_name())).unwrap();
+            }
         }
         fs::copy(env!("CARGO_BIN_EXE_reflow"), at("bin/reflow")).unwrap();
         fs::copy(job(), at("examples/streaming").join(JOB)).unwrap();
@@ -91,8 +93,13 @@ impl Distribution {
         self.get::<JobsOverview>("/jobs/overview")?.jobs.into_iter().next()
     }
 
+    /// Where the JobManager serves REST.
+    pub(crate) fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.rest)
+    }
+
     pub(crate) fn get<T: DeserializeOwned>(&self, path: &str) -> Option<T> {
-        let mut answer = ureq::get(format!("http://127.0.0.1:{}{path}", self.rest)).call().ok()?;
+        let mut answer = ureq::get(self.url() + path).call().ok()?;
         serde_json::from_str(&answer.body_mut().read_to_string().ok()?).ok()
     }
 
