@@ -6,7 +6,7 @@
 
 use reflow_env::{ConnId, Output};
 use reflow_protocol::control::FromExecutor;
-use reflow_types::{Instant, LeaderEpoch, injected_fault};
+use reflow_types::{Instant, LeaderEpoch};
 use std::time::Duration;
 
 /// The id of the first connection to a JobManager after the first one. Connections to other executors have lower ids.
@@ -123,7 +123,7 @@ impl Link {
         epoch: LeaderEpoch,
         (interval, timeout): (Duration, Duration),
     ) -> bool {
-        if self.followed > Some(epoch) && !injected_fault::is_active("executor_obeys_a_deposed_leader") {
+        if self.followed > Some(epoch) {
             return false;
         }
         self.stage = Stage::Registered;

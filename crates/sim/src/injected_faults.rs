@@ -18,10 +18,11 @@ pub enum Only {
     Scenario(Scenario),
 }
 
+const ADOPTION: &[Only] = &[Only::Scenario(Scenario::Adoption)];
 const DIRECTED: &[Only] = &[Only::Scenario(Scenario::DirectedRescales)];
 
 /// All injected faults.
-pub const ALL: [InjectedFault; 26] = [
+pub const ALL: [InjectedFault; 28] = [
     ("barrier_not_awaited", &[]),
     ("group_restored_twice", &[]),
     ("offset_after_barrier", &[]),
@@ -50,6 +51,11 @@ pub const ALL: [InjectedFault; 26] = [
     ("deposed_leader_goes_on", &[Only::Scenario(Scenario::Successors)]),
     ("job_without_epochs_begun_anew", &[Only::Scenario(Scenario::OutsideDeletions)]),
     ("deleted_checkpoint_not_missed", &[Only::Scenario(Scenario::OutsideDeletions)]),
+    (
+        "adoption_during_a_cut",
+        &[Only::Scenario(Scenario::Adoption), Only::Scenario(Scenario::DirectedRescales)],
+    ),
+    ("assignments_of_the_former_leader_forgotten", ADOPTION),
     ("records_under_way_lost", &[Only::Job("OrderedAsyncCalls")]),
 ];
 
