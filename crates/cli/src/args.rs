@@ -91,6 +91,10 @@ pub(crate) struct Connection {
     /// The directory of config.yaml [default: conf/ of this executable's distribution, if there is one].
     #[arg(long, value_name = "DIR", env = "REFLOW_CONF_DIR")]
     pub(crate) config_dir: Option<PathBuf>,
+    /// A file with the token to send [default: rest.client.token-file of the configuration,
+    /// unless --jobmanager is given].
+    #[arg(long, value_name = "FILE", env = "REFLOW_TOKEN_FILE")]
+    pub(crate) token_file: Option<PathBuf>,
     /// Print JSON, for programs.
     #[arg(long)]
     pub(crate) json: bool,

@@ -12,8 +12,12 @@ use reflow_schema::{
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+use ureq::SendBody;
+use ureq::http::header::{AUTHORIZATION, HeaderValue};
+use ureq::http::{Request, StatusCode};
+use ureq::middleware::MiddlewareNext;
 
 /// How long one request may take. Longer operations are polled.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -29,15 +33,29 @@ pub(crate) struct Client {
 impl Client {
     /// A client for the JobManager that the arguments or the configuration name.
     pub(crate) fn new(connection: &Connection) -> Result<Self, CliError> {
-        let address = match &connection.jobmanager {
-            Some(address) => address.clone(),
-            None => configured_address(connection.config_dir.clone())?,
+        let config = match &connection.jobmanager {
+            Some(_) => None, // the configured token is not for a JobManager that it does not name
+            None => configuration(connection.config_dir.clone())?,
+        };
+        let configured_address = config.as_ref().map(configured_address);
+        let address = connection.jobmanager.clone().or(configured_address);
+        let configured_token = config.as_ref().and_then(|config| options::REST_CLIENT_TOKEN_FILE.get(config));
+        let token_file = connection.token_file.clone().or(configured_token);
+        let authorization = token_file.map(|file| authorization(&file)).transpose()?;
+        let send_token = move |mut request: Request<SendBody<'_>>, next: MiddlewareNext<'_>| {
+            if let Some(authorization) = &authorization {
+                request.headers_mut().insert(AUTHORIZATION, authorization.clone());
+            }
+            next.handle(request)
         };
         let config = ureq::Agent::config_builder()
             .timeout_global(Some(REQUEST_TIMEOUT))
             .http_status_as_error(false)
+            .max_redirects(0) // an answer does not choose who gets the token
             .proxy(None)
+            .middleware(send_token)
             .build();
+        let address = address.unwrap_or_else(|| DEFAULT_ADDRESS.to_owned());
         Ok(Self { address, agent: config.into() })
     }
 
@@ -121,6 +139,9 @@ impl Client {
         match serde_json::from_str(&text) {
             Ok(Errors { errors }) => {
                 let text = without_stack_traces(&errors);
+                if status == StatusCode::UNAUTHORIZED {
+                    return Err(CliError::Unauthorized { address: self.address.clone(), text });
+                }
                 Err(CliError::Refused { address: self.address.clone(), text })
             }
             Err(_) => Err(self.strange(&format!("HTTP status {status}"))),
@@ -132,14 +153,28 @@ impl Client {
     }
 }
 
-fn configured_address(directory: Option<PathBuf>) -> Result<String, CliError> {
-    let Some(directory) = directory.or_else(own_config_directory) else {
-        return Ok(DEFAULT_ADDRESS.to_owned());
-    };
-    let config = Config::load(Some(&directory), &[])?.config;
-    let host = options::REST_ADDRESS.get(&config);
-    let port = options::REST_PORT.get(&config);
-    Ok(if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") })
+/// The configuration of the cluster, if there is a directory of it.
+fn configuration(directory: Option<PathBuf>) -> Result<Option<Config>, CliError> {
+    let Some(directory) = directory.or_else(own_config_directory) else { return Ok(None) };
+    Ok(Some(Config::load(Some(&directory), &[])?.config))
+}
+
+fn configured_address(config: &Config) -> String {
+    let host = options::REST_ADDRESS.get(config);
+    let port = options::REST_PORT.get(config);
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
+/// The header for the token in a file.
+fn authorization(file: &Path) -> Result<HeaderValue, CliError> {
+    let failed = |cause: String| CliError::Token { file: file.to_owned(), cause };
+    let text = std::fs::read_to_string(file).map_err(|error| failed(error.to_string()))?;
+    let token = text.lines().next().unwrap_or_default().trim();
+    let is_token = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
+    let header = is_token.then(|| HeaderValue::from_str(&format!("Bearer {token}")).ok()).flatten();
+    let mut header = header.ok_or_else(|| failed("its first line is no token".to_owned()))?;
+    header.set_sensitive(true);
+    Ok(header)
 }
 
 /// The `conf/` directory of this executable's distribution.

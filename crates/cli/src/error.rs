@@ -21,6 +21,13 @@ pub(crate) enum CliError {
     NotAJobManager { address: String, cause: String },
     #[error("the JobManager at {address} refused the request: {text}")]
     Refused { address: String, text: String },
+    #[error(
+        "the JobManager at {address} asks who you are: {text}\n  Put a token of rest.authentication.file into a file, and name it by --token-file, \
+         REFLOW_TOKEN_FILE or rest.client.token-file."
+    )]
+    Unauthorized { address: String, text: String },
+    #[error("cannot take the token from {}: {cause}", .file.display())]
+    Token { file: PathBuf, cause: String },
     #[error("no job {wanted} at {address}{}", candidates(.jobs))]
     UnknownJob { wanted: String, address: String, jobs: Vec<JobOverview> },
     #[error("several jobs match {wanted}; use a longer prefix of the id{}", candidates(.jobs))]

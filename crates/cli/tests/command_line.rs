@@ -269,6 +269,32 @@ fn the_configuration_says_where_the_jobmanager_is() {
 }
 
 #[test]
+fn the_token_is_sent_from_a_file() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let asked = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let head = BufReader::new(stream.try_clone().unwrap()).lines().map(Result::unwrap);
+        let head: Vec<_> = head.take_while(|line| !line.is_empty()).collect();
+        let body = r#"{"errors": ["the token or password is wrong"]}"#;
+        write!(stream, "HTTP/1.1 401 Unauthorized\r\nContent-Length: {}\r\n\r\n{body}", body.len()).unwrap();
+        head
+    });
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("token");
+    std::fs::write(&file, "secret-0123456789abc\n").unwrap();
+    let ran = reflow(&format!("list --jobmanager {address} --token-file {}", file.display()));
+    let head = asked.join().unwrap();
+    let sent = |line: &String| line.eq_ignore_ascii_case("authorization: bearer secret-0123456789abc");
+    assert!(head.iter().any(sent), "{head:?}");
+    assert!(ran.err.contains("asks who you are") && ran.err.contains("--token-file"), "{}", ran.err);
+    assert!(!ran.err.contains("secret-0123456789abc"), "{}", ran.err);
+    std::fs::write(&file, "\n").unwrap();
+    let ran = reflow(&format!("list --token-file {}", file.display()));
+    assert!(ran.err.contains("its first line is no token"), "{}", ran.err);
+}
+
+#[test]
 fn a_wrong_command_line_exits_with_2() {
     assert_eq!(reflow("lisst").code, Some(2));
     assert_eq!(reflow("list --jobmanager nowhere").code, Some(2));

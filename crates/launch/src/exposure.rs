@@ -13,11 +13,22 @@ pub const TASK_MANAGER: &[&ConfigOption<String>] = &[&options::TASK_MANAGER_BIND
 pub fn warn(config: &Config, interfaces: &[&ConfigOption<String>]) {
     for option in interfaces {
         let interface = option.get(config);
-        if !is_loopback(&interface) {
+        if is_loopback(&interface) {
+            continue;
+        }
+        let key = option.key();
+        let asks = key == options::REST_BIND_ADDRESS.key()
+            && options::REST_AUTHENTICATION_FILE.get(config).is_some();
+        if asks {
             tracing::warn!(
-                "{}: {interface} lets other machines connect, and nothing asks them who they are: whoever reaches the port \
-                 can read and change the job. Let a firewall admit only machines of the cluster, or bind it to localhost",
-                option.key()
+                "{key}: {interface} lets other machines connect, and tokens and passwords are not encrypted on their way: \
+                 bind it to localhost and let a proxy on this machine serve it with TLS"
+            );
+        } else {
+            tracing::warn!(
+                "{key}: {interface} lets other machines connect, and nothing asks them who they are: whoever reaches the port \
+                 can read and change the job. Let a firewall admit only machines of the cluster, or bind it to localhost \
+                 (REST can ask for tokens: rest.authentication.file)"
             );
         }
     }

@@ -7,7 +7,7 @@ mod fixture;
 use std::sync::Arc;
 
 use fixture::{FakeCluster, sharing_group};
-use reflow_rest::{Artifact, Limits, Origins, ServeError};
+use reflow_rest::{Access, Artifact, Limits, ServeError};
 use reflow_types::{CheckpointId, SubtaskIndex, VertexId};
 use reflow_view::RescaleId;
 use reflow_view::{
@@ -27,7 +27,7 @@ async fn main() -> Result<(), ServeError> {
         listener,
         cluster,
         &artifact,
-        Origins::default(),
+        Access::default(),
         Limits::default(),
         std::future::pending(),
     )

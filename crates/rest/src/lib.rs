@@ -9,10 +9,12 @@
 //! trace, and a known path with the wrong method is answered by 405 with an `Allow` header instead of Flink's 404.
 //!
 //! `crates/schema` defines the JSON and makes the answers from a view. Reading order here: `routes` (the paths), `server`,
-//! `connections`, `origin` (what pages of other servers may do), `page`, `artifact` (the job's executable, for TaskManagers).
+//! `connections`, `guard` (which requests are passed on), `origin` (what pages of other servers may do), `credentials`, `page`, `artifact` (the job's executable, for TaskManagers).
 
 mod artifact;
 mod connections;
+mod credentials;
+mod guard;
 mod origin;
 mod page;
 mod routes;
@@ -20,5 +22,7 @@ mod server;
 
 pub use artifact::Artifact;
 pub use connections::Limits;
+pub use credentials::{Credentials, CredentialsError};
+pub use guard::Access;
 pub use origin::Origins;
 pub use server::{ServeError, serve, serve_artifact};

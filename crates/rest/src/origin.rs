@@ -8,17 +8,15 @@
 //!
 //! `web.access-control-allow-origin` excepts origins: one that is named may read and change, and `*` lets all read.
 
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::header::{
-    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_REQUEST_METHOD, HOST, ORIGIN, REFERER, USER_AGENT, VARY,
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_REQUEST_METHOD, HOST, ORIGIN,
+    REFERER, USER_AGENT,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use crate::routes::Failure;
 
@@ -43,7 +41,7 @@ impl Origins {
         Self { any_host: hosts.contains("*"), any_may_read: allowed.contains("*"), hosts, allowed }
     }
 
-    fn check(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<(), Failure> {
+    pub(crate) fn check(&self, method: &Method, path: &str, headers: &HeaderMap) -> Result<(), Failure> {
         let host = text(headers, &HOST).unwrap_or_default();
         if !self.is_own(host) {
             return Err(Failure::new(
@@ -51,9 +49,7 @@ impl Origins {
                 format!("'{}' is no name of this server: add it to rest.allowed-hosts", without_port(host)),
             ));
         }
-        let changes = !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
-            || path.trim_end_matches('/').ends_with("/yarn-cancel");
-        if changes && self.is_foreign(host, headers) {
+        if changes(method, path) && self.is_foreign(host, headers) {
             return Err(Failure::new(
                 StatusCode::FORBIDDEN,
                 "a page of another origin may not change anything: to allow it, name the origin in \
@@ -94,7 +90,7 @@ impl Origins {
     }
 
     /// The value of `Access-Control-Allow-Origin` for a request, if its origin may read.
-    fn may_read(&self, headers: &HeaderMap) -> Option<HeaderValue> {
+    pub(crate) fn may_read(&self, headers: &HeaderMap) -> Option<HeaderValue> {
         if self.any_may_read {
             return Some(HeaderValue::from_static("*"));
         }
@@ -105,37 +101,24 @@ impl Origins {
         text(headers, &ORIGIN).is_some_and(|origin| self.allowed.contains(&origin.to_ascii_lowercase()))
     }
 
-    fn methods(&self, headers: &HeaderMap) -> &'static str {
+    pub(crate) fn methods(&self, headers: &HeaderMap) -> &'static str {
         if self.is_named(headers) { "GET, POST, PUT, PATCH, DELETE" } else { "GET" }
     }
 }
 
-/// Refuses what [`Origins`] does not allow, answers browsers that ask before they send (preflight), and says in answers who may
-/// read them.
-pub(crate) async fn check_origin(
-    State(origins): State<Arc<Origins>>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let headers = request.headers();
-    let reader = origins.may_read(headers);
-    let mut response = match origins.check(request.method(), request.uri().path(), headers) {
-        Err(failure) => failure.into_response(),
-        Ok(()) if is_preflight(&request) && reader.is_some() => preflight(origins.methods(headers)),
-        Ok(()) => next.run(request).await,
-    };
-    if let Some(reader) = reader {
-        response.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, reader);
-        response.headers_mut().append(VARY, HeaderValue::from_static("origin"));
-    }
-    response
+/// Whether a request changes the job or the cluster.
+pub(crate) fn changes(method: &Method, path: &str) -> bool {
+    !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+        || path.trim_end_matches('/').ends_with("/yarn-cancel")
 }
 
-fn is_preflight(request: &Request) -> bool {
+/// Whether a browser asks whether it may send a request.
+pub(crate) fn is_preflight(request: &Request) -> bool {
     request.method() == Method::OPTIONS && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD)
 }
 
-fn preflight(methods: &'static str) -> Response {
+/// The answer to such a question.
+pub(crate) fn preflight(methods: &'static str) -> Response {
     let headers = [
         (ACCESS_CONTROL_ALLOW_METHODS, methods),
         (ACCESS_CONTROL_ALLOW_HEADERS, "authorization, content-type"),

@@ -15,7 +15,7 @@ use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, delete, get, patch, post, put};
 
-use crate::origin::{Origins, check_origin};
+use crate::guard::{Access, guard};
 use crate::page;
 use ask::Ask;
 pub(crate) use failure::Failure;
@@ -27,7 +27,7 @@ use reflow_view::Cluster;
 const MAX_BODY_BYTES: usize = 1 << 20;
 
 /// All routes: the API with and without its version, and the web interface.
-pub(crate) fn router<C: Cluster>(cluster: Arc<C>, origins: Origins) -> Router {
+pub(crate) fn router<C: Cluster>(cluster: Arc<C>, access: Access) -> Router {
     Router::new()
         .merge(api().router)
         .nest("/v1", api().router)
@@ -35,7 +35,7 @@ pub(crate) fn router<C: Cluster>(cluster: Arc<C>, origins: Origins) -> Router {
         .merge(page::routes())
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
-        .layer(from_fn_with_state(Arc::new(origins), check_origin))
+        .layer(from_fn_with_state(Arc::new(access), guard))
         .layer(map_response(with_headers))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(cluster)

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use crate::artifact::Artifact;
 use crate::connections::{Bounded, Limits};
-use crate::origin::Origins;
+use crate::guard::{Access, Client};
 use crate::routes::router;
 use reflow_view::Cluster;
 
@@ -32,14 +32,14 @@ pub async fn serve<C: Cluster>(
     listener: TcpListener,
     cluster: Arc<C>,
     artifact: &Artifact,
-    origins: Origins,
+    access: Access,
     limits: Limits,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
     if let Ok(address) = listener.local_addr() {
         tracing::info!("REST API and web interface on http://{address}");
     }
-    run(listener, router(cluster, origins).merge(artifact.route()), limits, shutdown).await
+    run(listener, router(cluster, access).merge(artifact.route()), limits, shutdown).await
 }
 
 /// Serves the job's executable alone, in the same way.
@@ -71,8 +71,9 @@ async fn run(
         drop(end_begun.await);
         tokio::time::sleep(GRACE).await;
     };
+    let service = router.into_make_service_with_connect_info::<Client>();
     tokio::select! {
-        ended = axum::serve(Bounded::new(listener, limits), router).with_graceful_shutdown(ending) => Ok(ended?),
+        ended = axum::serve(Bounded::new(listener, limits), service).with_graceful_shutdown(ending) => Ok(ended?),
         () = overdue => Ok(()),
     }
 }

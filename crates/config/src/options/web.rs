@@ -1,5 +1,7 @@
 //! Options of the REST API and the web interface.
 
+use std::path::PathBuf;
+
 use super::section::{Section, section};
 use crate::option::{ConfigOption, Default, option};
 
@@ -26,6 +28,14 @@ section! { "REST and web interface" {
     /// Origins, such as `https://example.org`, whose pages may read and change over REST in a user's browser. `*`: the pages of
     /// all may read. By default only pages of REST itself may. Programs other than browsers are not affected.
     WEB_ACCESS_CONTROL_ALLOW_ORIGIN: Vec<String> = option("web.access-control-allow-origin").default("");
+
+    /// A file of those who may use REST, the web interface and `/metrics`, with a line `NAME:ROLE:SECRET` for each. The role is
+    /// `read` or `write`; the secret a token or the Argon2 hash of a password. It is read again when it changes. Unset: every
+    /// program that reaches the port.
+    REST_AUTHENTICATION_FILE: Option<PathBuf> = option("rest.authentication.file");
+
+    /// A file with the token that `reflow` sends to REST, of which the first line counts.
+    REST_CLIENT_TOKEN_FILE: Option<PathBuf> = option("rest.client.token-file");
 
     /// Whether a job can be cancelled over REST, and so by `reflow cancel`. It can always be stopped with a
     /// savepoint.

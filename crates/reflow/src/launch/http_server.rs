@@ -9,7 +9,7 @@ use reflow_env::real;
 use reflow_jobmanager::Handle;
 use reflow_launch::machine;
 use reflow_protocol::deployment;
-use reflow_rest::{Artifact, Limits, Origins, ServeError};
+use reflow_rest::{Access, Artifact, Credentials, CredentialsError, Limits, Origins, ServeError};
 use sha2::{Digest, Sha256};
 use std::io::{self, Read};
 use std::path::Path;
@@ -25,7 +25,7 @@ const THIS_EXECUTABLE: &str = "/proc/self/exe";
 /// A server with bound ports.
 pub(super) struct HttpServer {
     rest: TcpListener,
-    origins: Origins,
+    access: Access,
     /// The listener for TaskManagers, if they cannot reach REST.
     artifacts: Option<TcpListener>,
     artifact: Artifact,
@@ -42,6 +42,7 @@ pub(super) struct Serving {
 
 impl HttpServer {
     pub(super) async fn bind(config: &Config) -> Result<Self, LaunchError> {
+        let access = access(config)?;
         let (host, port) = (options::REST_BIND_ADDRESS.get(config), options::REST_PORT.get(config));
         let rest = TcpListener::bind((host.as_str(), port)).await;
         let rest = rest.map_err(|error| LaunchError::Rest { address: format!("{host}:{port}"), error })?;
@@ -57,7 +58,7 @@ impl HttpServer {
         let (sha256, len) =
             hash(Path::new(THIS_EXECUTABLE)).map_err(system("cannot read this executable"))?;
         let artifact = Artifact { sha256, path: THIS_EXECUTABLE.into() };
-        Ok(Self { rest, origins: origins(config), artifacts, artifact, len, artifact_port })
+        Ok(Self { rest, access, artifacts, artifact, len, artifact_port })
     }
 
     /// This executable, as TaskManagers look for it under `name` or fetch it here.
@@ -80,7 +81,7 @@ impl HttpServer {
         let most = Limits::default();
         // Most descriptors are reserved for the job: its TaskManagers and executors, and storage.
         let limits = Limits { connections: most.connections.min(real::descriptor_limit() / 4), ..most };
-        let Self { rest, origins, artifacts, artifact, .. } = self;
+        let Self { rest, access, artifacts, artifact, .. } = self;
         let mut servers = JoinSet::new();
         if let Some(listener) = artifacts {
             let (artifact, shutdown) = (artifact.clone(), shutdown());
@@ -90,7 +91,7 @@ impl HttpServer {
         }
         let shutdown = shutdown();
         let serve = async move {
-            reflow_rest::serve(rest, Arc::new(job_manager), &artifact, origins, limits, shutdown).await
+            reflow_rest::serve(rest, Arc::new(job_manager), &artifact, access, limits, shutdown).await
         };
         servers.spawn_on(logged(serve), runtime.handle());
         Serving { until, servers }
@@ -111,7 +112,7 @@ async fn logged(server: impl Future<Output = Result<(), ServeError>>) {
     }
 }
 
-fn origins(config: &Config) -> Origins {
+fn access(config: &Config) -> Result<Access, CredentialsError> {
     let own = [
         options::REST_ADDRESS.get(config),
         options::REST_BIND_ADDRESS.get(config),
@@ -119,7 +120,11 @@ fn origins(config: &Config) -> Origins {
         machine::host(),
     ];
     let hosts = options::REST_ALLOWED_HOSTS.get(config).into_iter().chain(own);
-    Origins::new(hosts, options::WEB_ACCESS_CONTROL_ALLOW_ORIGIN.get(config))
+    let file = options::REST_AUTHENTICATION_FILE.get(config);
+    Ok(Access {
+        origins: Origins::new(hosts, options::WEB_ACCESS_CONTROL_ALLOW_ORIGIN.get(config)),
+        credentials: file.map(|file| Credentials::read(&file)).transpose()?,
+    })
 }
 
 /// Whether clients that can reach the JobManager's port, bound to `job_manager`, can also reach REST.

@@ -115,6 +115,8 @@ pub(crate) enum LaunchError {
     )]
     Artifacts { host: String, error: io::Error },
     #[error(transparent)]
+    Credentials(#[from] reflow_rest::CredentialsError),
+    #[error(transparent)]
     Storage(#[from] storage::UnusableDirectory),
     #[error("{what}: {error}")]
     System { what: &'static str, error: io::Error },

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use reflow_rest::{Artifact, Limits, Origins};
+use reflow_rest::{Access, Artifact, Credentials, Limits, Origins};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -49,6 +49,15 @@ impl Server {
     }
 
     pub(crate) async fn start_with(cluster: FakeCluster, limits: Limits) -> Self {
+        Self::start_locked(cluster, limits, None).await
+    }
+
+    /// A server that asks who a client is.
+    pub(crate) async fn start_locked(
+        cluster: FakeCluster,
+        limits: Limits,
+        credentials: Option<Credentials>,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let cluster = Arc::new(cluster);
@@ -57,7 +66,8 @@ impl Server {
         let served = Arc::clone(&cluster);
         let serving = tokio::spawn(async move {
             let origins = Origins::new([], ["https://dash.example".to_owned()]);
-            reflow_rest::serve(listener, served, &artifact(), origins, limits, until).await
+            let access = Access { origins, credentials };
+            reflow_rest::serve(listener, served, &artifact(), access, limits, until).await
         });
         Self { address, cluster, end, serving }
     }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod artifact;
+mod authentication;
 mod client;
 mod connections;
 mod contract;
