@@ -4,11 +4,15 @@ use reflow_env::Signal;
 use reflow_view::ClusterView;
 use reflow_view::{Cluster, Command, CommandError, Reply};
 use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
 /// The most waiting commands. The JobManager takes all of them whenever it wakes up.
 const MAX_WAITING: usize = 64;
+
+/// The variable by which `bin/standalone-job.sh` says to which file it has redirected the log.
+const LOG_FILE: &str = "REFLOW_LOG_FILE";
 
 /// The REST server's handle to the JobManager. Clones share it.
 #[derive(Clone)]
@@ -67,6 +71,10 @@ impl Handle {
 impl Cluster for Handle {
     fn view(&self) -> Arc<ClusterView> {
         Arc::clone(&lock(&self.0.view))
+    }
+
+    fn log_file(&self) -> Option<PathBuf> {
+        std::env::var_os(LOG_FILE).map(PathBuf::from)
     }
 
     async fn command(&self, command: Command) -> Result<Reply, CommandError> {

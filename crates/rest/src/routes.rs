@@ -3,6 +3,7 @@
 mod act;
 mod ask;
 mod failure;
+mod logs;
 mod read;
 
 use std::sync::Arc;
@@ -73,6 +74,10 @@ fn api<C: Cluster>() -> Api<C> {
         .get("/applications/{application}/jobmanager/config", read::application_config)
         .on(Method::POST, "/applications/{application}/cancel", post(act::cancel_application::<C>))
         .get("/jobmanager/environment", read::environment)
+        .on(Method::GET, "/jobmanager/log", get(logs::log::<C>))
+        .on(Method::GET, "/jobmanager/stdout", get(logs::stdout::<C>))
+        .on(Method::GET, "/jobmanager/logs", get(logs::list::<C>))
+        .on(Method::GET, "/jobmanager/logs/{filename}", get(logs::named::<C>))
         .get("/datasets", read::datasets)
         .get("/taskmanagers/metrics", read::task_managers_metrics)
         .get("/taskmanagers/{taskmanager}/metrics", read::task_manager_metrics)

@@ -37,6 +37,10 @@ pub fn document() -> OpenApi {
     api.get("/applications/{application}/jobmanager/config", "The effective configuration of its JobManager", many::<ConfigEntry>);
     api.post("/applications/{application}/cancel", "Cancels an application: its job", one::<Accepted>).refused(&[403, 409]);
     api.get("/jobmanager/environment", "The JobManager's program and options, without secrets", one::<Environment>);
+    api.get("/jobmanager/log", "The JobManager's log, as text; `Range` selects a part", text()).text().refused(&[404, 416]);
+    api.get("/jobmanager/stdout", "The JobManager's standard output, as text", text()).text().refused(&[404, 416]);
+    api.get("/jobmanager/logs", "The log files in the directory of the JobManager's log", one::<LogFiles>);
+    api.get("/jobmanager/logs/{filename}", "One of these files, as text", text()).text().refused(&[416]);
     api.get("/datasets", "Cached data sets; there are none", one::<DataSets>);
     api.get("/taskmanagers/metrics", "Metrics aggregated over TaskManagers", many::<Aggregate>)
         .query(&[GET, AGGREGATES, ("taskmanagers", "The TaskManagers to include, by id, separated by commas; all by default")]);
@@ -125,6 +129,7 @@ const AGGREGATES: (&str, &str) =
 /// The description of a path parameter.
 fn path_parameter(name: &str) -> &'static str {
     match name {
+        "filename" => "The name of a log file",
         "application" => "The application's id, which is that of its job",
         "job" => "The job's id: 32 hexadecimal digits",
         "vertex" => "The vertex's id: 32 hexadecimal digits",
@@ -145,6 +150,7 @@ fn refusal(status: u16) -> &'static str {
         403 => "Switched off by the configuration",
         404 => "Unknown, or no longer in the history",
         409 => "The current state of the job does not allow it",
+        416 => "The range is beyond the end of the file",
         413 => "The body is too large",
         500 => "It was tried and has failed",
         503 => "The JobManager is starting, ending, or not the leader",
@@ -177,6 +183,10 @@ fn by_id<T: ToSchema>(schemas: &mut Schemas) -> RefOr<Schema> {
 
 fn any() -> MakeSchema {
     |_| ObjectBuilder::new().schema_type(Type::Object).into()
+}
+
+fn text() -> MakeSchema {
+    |_| String::schema()
 }
 
 /// The terminal statuses of jobs, so that generated types contain them.
@@ -226,6 +236,17 @@ impl Document {
         let operation = parameters.into_iter().fold(operation, OperationBuilder::parameter);
         self.operations.push((method, path, operation.build()));
         if has_parameters { self.refused(&[400, 404]) } else { self }
+    }
+
+    /// The last route answers with text instead of JSON.
+    fn text(&mut self) -> &mut Self {
+        if let Some(RefOr::T(response)) = self.last().responses.responses.get_mut("200") {
+            response.content = std::mem::take(&mut response.content)
+                .into_iter()
+                .map(|(_, content)| ("text/plain".to_owned(), content))
+                .collect();
+        }
+        self
     }
 
     fn last(&mut self) -> &mut Operation {

@@ -1,6 +1,7 @@
 //! The interface between REST and the JobManager: the view that it publishes and the commands that it accepts.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use reflow_types::{CheckpointId, JobId, TaskManagerId, VertexId};
@@ -34,6 +35,12 @@ use crate::{ClusterView, ParallelismBounds, RequestId, SavepointFormat};
 pub trait Cluster: Send + Sync + 'static {
     /// The view that was published last.
     fn view(&self) -> Arc<ClusterView>;
+
+    /// The file to which the JobManager's log is written; its standard output is beside it, as `.out`. `None` if the log
+    /// goes to a terminal or to whatever else has started the process.
+    fn log_file(&self) -> Option<PathBuf> {
+        None
+    }
 
     /// Carries out a command, or begins to.
     fn command(&self, command: Command) -> impl Future<Output = Result<Reply, CommandError>> + Send;

@@ -1,5 +1,6 @@
 //! A cluster for tests and the demo: the one that Flink's answers in `tests/flink` were recorded from.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use reflow_types::{AttemptNumber, CheckpointId, JobId, SubtaskIndex, TaskManagerId, VertexId};
@@ -21,6 +22,7 @@ pub(crate) struct FakeCluster {
     view: Arc<ClusterView>,
     answer: Box<Answer>,
     pub(crate) commands: Mutex<Vec<Command>>,
+    pub(crate) log_file: Option<PathBuf>,
 }
 
 impl FakeCluster {
@@ -28,7 +30,7 @@ impl FakeCluster {
         view: ClusterView,
         answer: impl Fn(&Command) -> Result<Reply, CommandError> + Send + Sync + 'static,
     ) -> Self {
-        Self { view: Arc::new(view), answer: Box::new(answer), commands: Mutex::default() }
+        Self { view: Arc::new(view), answer: Box::new(answer), commands: Mutex::default(), log_file: None }
     }
 
     /// Everything works, and savepoints are complete at once.
@@ -54,6 +56,10 @@ impl FakeCluster {
 impl Cluster for FakeCluster {
     fn view(&self) -> Arc<ClusterView> {
         Arc::clone(&self.view)
+    }
+
+    fn log_file(&self) -> Option<PathBuf> {
+        self.log_file.clone()
     }
 
     async fn command(&self, command: Command) -> Result<Reply, CommandError> {

@@ -8,6 +8,7 @@ mod client;
 mod connections;
 mod contract;
 mod fixture;
+mod logs;
 mod metrics;
 mod requests;
 mod shape;
