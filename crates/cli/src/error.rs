@@ -66,6 +66,8 @@ pub(crate) enum CliError {
     #[error("the JobManager at {address} ended before {what} was done; see its log")]
     LostMeanwhile { what: String, address: String },
     #[error(transparent)]
+    Tls(#[from] reflow_launch::tls::UnusableTls),
+    #[error(transparent)]
     Storage(#[from] UnusableDirectory),
     #[error(transparent)]
     Savepoint(#[from] SavepointError),

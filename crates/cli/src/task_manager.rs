@@ -7,7 +7,7 @@ use reflow_config::Config;
 use reflow_config::options::HEARTBEAT_SILENCE_TIMEOUT;
 use reflow_env::Signal;
 use reflow_env::real::{self, Options};
-use reflow_launch::{exposure, logging, machine, storage};
+use reflow_launch::{exposure, logging, machine, storage, tls};
 use reflow_taskmanager::{Settings, TaskManager};
 use reflow_types::TaskManagerId;
 use std::process::ExitCode;
@@ -40,12 +40,13 @@ pub(crate) fn run(start: &Taskmanager) -> Result<ExitCode, CliError> {
         settings.job_manager
     );
     let process = Box::new(TaskManager::new(id, settings));
-    let options = Options {
+    let mut options = Options {
         signals: true,
         storage: storage::open(&loaded.config)?,
         silence_timeout: Some(HEARTBEAT_SILENCE_TIMEOUT.get(&loaded.config)),
         ..Options::default()
     };
+    tls::enable(&loaded.config, &mut options)?;
     let exit = real::run(process, Signal::default(), options);
     if exit.code == 0 {
         tracing::info!("TaskManager {id} ended");

@@ -42,7 +42,7 @@ const ALIGNED: &str = "checkpoints are always aligned";
 const INCREMENTAL: &str = "checkpoints are always incremental, and the size of objects needs no settings";
 const LOCAL: &str = "state is retained in memory; see execution.state-recovery.from-local";
 const LEADER: &str = "a JobManager that is started again resumes its job from its own storage";
-const SECURITY: &str = "connections cannot be encrypted or authenticated yet; remove the option and keep the ports on a trusted network";
+const SECURITY: &str = "connections between processes are encrypted by security.ssl.internal.enabled, with PEM files; REST asks for tokens by rest.authentication.file";
 const CLUSTERS: &str = "only standalone clusters are supported";
 
 /// A row whose key is ignored with a warning.
@@ -217,7 +217,7 @@ mod tests {
     fn stances() {
         check("env.java.opts.taskmanager", Some(Stance::Ignored));
         check("taskmanager.memory.managed.fraction", Some(Stance::Ignored));
-        check("security.ssl.internal.enabled", Some(Stance::Refused));
+        check("security.ssl.rest.enabled", Some(Stance::Refused));
         check("state.backend.type", Some(Stance::BuiltIn(&["hashmap"])));
         check("state.backend.rocksdb.block.cache-size", Some(Stance::Refused));
         check("no.such.thing", None);

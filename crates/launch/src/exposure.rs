@@ -12,13 +12,13 @@ pub const TASK_MANAGER: &[&ConfigOption<String>] = &[&options::TASK_MANAGER_BIND
 /// Warns for each of the options that names an interface of other machines.
 pub fn warn(config: &Config, interfaces: &[&ConfigOption<String>]) {
     for option in interfaces {
-        let interface = option.get(config);
-        if is_loopback(&interface) {
+        let (key, interface) = (option.key(), option.get(config));
+        let is_rest = key == options::REST_BIND_ADDRESS.key();
+        let is_encrypted = !is_rest && options::SECURITY_SSL_INTERNAL_ENABLED.get(config);
+        if is_loopback(&interface) || is_encrypted {
             continue;
         }
-        let key = option.key();
-        let asks = key == options::REST_BIND_ADDRESS.key()
-            && options::REST_AUTHENTICATION_FILE.get(config).is_some();
+        let asks = is_rest && options::REST_AUTHENTICATION_FILE.get(config).is_some();
         if asks {
             tracing::warn!(
                 "{key}: {interface} lets other machines connect, and tokens and passwords are not encrypted on their way: \
@@ -26,9 +26,9 @@ pub fn warn(config: &Config, interfaces: &[&ConfigOption<String>]) {
             );
         } else {
             tracing::warn!(
-                "{key}: {interface} lets other machines connect, and nothing asks them who they are: whoever reaches the port \
-                 can read and change the job. Let a firewall admit only machines of the cluster, or bind it to localhost \
-                 (REST can ask for tokens: rest.authentication.file)"
+                "{key}: {interface} lets other machines connect, and nothing asks them who they are: every program that \
+                 reaches the port can read and change the job. Let a firewall admit only machines of the cluster, or bind it to localhost \
+                 (rest.authentication.file and security.ssl.internal.enabled let it ask)"
             );
         }
     }

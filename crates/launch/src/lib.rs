@@ -9,3 +9,4 @@ mod log_queue;
 pub mod logging;
 pub mod machine;
 pub mod storage;
+pub mod tls;

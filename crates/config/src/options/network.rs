@@ -1,5 +1,6 @@
 //! Options of addresses, ports and failure detection.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::section::{Section, section};
@@ -33,6 +34,19 @@ section! { "Network and failure detection" {
     /// give signs of life, five in this time, so busy slots do not delay them. Set the same value for all processes.
     /// `0`: connections bring no signs of life.
     HEARTBEAT_SILENCE_TIMEOUT: Duration = option("heartbeat.silence-timeout").default("0 ms");
+
+    /// Whether connections between processes are encrypted, and each side shows a certificate that `security.ssl.internal.ca`
+    /// has signed. All processes of a cluster need the same value.
+    SECURITY_SSL_INTERNAL_ENABLED: bool = option("security.ssl.internal.enabled").default("false");
+
+    /// The PEM file of this machine's certificate. A new content counts for new connections.
+    SECURITY_SSL_INTERNAL_CERTIFICATE: Option<PathBuf> = option("security.ssl.internal.certificate");
+
+    /// The PEM file of the certificate's private key, without a password.
+    SECURITY_SSL_INTERNAL_KEY: Option<PathBuf> = option("security.ssl.internal.key");
+
+    /// The PEM file of the cluster's own certificate authority. Everyone with a certificate of it can join the cluster.
+    SECURITY_SSL_INTERNAL_CA: Option<PathBuf> = option("security.ssl.internal.ca");
 
     /// The time between two heartbeats of a JobManager and a TaskManager.
     HEARTBEAT_INTERVAL: Duration = option("heartbeat.interval").default("1 s");

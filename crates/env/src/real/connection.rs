@@ -1,4 +1,4 @@
-//! TCP connections: frames with a `u32` little-endian length before each.
+//! TCP connections, with TLS if [`Options`] say so: frames with a `u32` little-endian length before each.
 //!
 //! A connection that has nothing to send for a while sends a sign of life, and one that brings nothing for
 //! [`Options::silence_timeout`] is closed. This is how a frozen process and a cut cable are noticed. Only the I/O threads
@@ -24,8 +24,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -90,9 +89,9 @@ impl Network {
             };
             match stream {
                 Ok(stream) => {
-                    let local = stream.local_addr().map_or(String::new(), |local| local.ip().to_string());
-                    network.inbox.push_input(Input::Connected { conn, local });
-                    network.serve(conn, stream, &shared, None).await;
+                    if let Err(reason) = network.serve_connected(conn, stream, &shared).await {
+                        network.inbox.push_input(Input::Closed { conn, reason });
+                    }
                 }
                 Err(reason) => network.inbox.push_input(Input::Closed { conn, reason }),
             }
@@ -137,17 +136,74 @@ impl Network {
             let (network, alive) = (self.clone(), alive.clone());
             let newcomer = self.newcomers.add(conn);
             self.runtime.spawn(async move {
-                network.serve(conn, stream, &shared, Some(newcomer)).await;
+                network.serve_accepted(conn, stream, &shared, newcomer).await;
                 drop((place, alive));
             });
         }
     }
 
-    async fn serve(&self, conn: ConnId, stream: TcpStream, shared: &Shared, newcomer: Option<Newcomer>) {
-        if let Err(e) = stream.set_nodelay(true) {
-            tracing::debug!("cannot set TCP_NODELAY: {e}");
+    /// Serves a connection that this process has made.
+    async fn serve_connected(&self, conn: ConnId, stream: TcpStream, shared: &Shared) -> Result<(), String> {
+        let local = stream.local_addr().map_or(String::new(), |local| local.ip().to_string());
+        set_nodelay(&stream);
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.options.tls {
+            let (patience, flush) = (self.options.connect_timeout, self.options.flush_timeout);
+            let stream = tokio::select! {
+                stream = timeout(patience, tls.connect(stream)) => {
+                    stream.unwrap_or_else(|_| Err(format!("the TLS handshake took more than {patience:?}")))?
+                }
+                state = shared.given_up(flush) => match state {
+                    State::Broken(reason) => return Err(reason),
+                    _ => return Ok(()),
+                },
+            };
+            self.inbox.push_input(Input::Connected { conn, local });
+            let (from_peer, to_peer) = tokio::io::split(stream);
+            self.serve(conn, from_peer, to_peer, shared, None).await;
+            return Ok(());
         }
-        let (mut from_peer, mut to_peer) = stream.into_split();
+        self.inbox.push_input(Input::Connected { conn, local });
+        let (from_peer, to_peer) = stream.into_split();
+        self.serve(conn, from_peer, to_peer, shared, None).await;
+        Ok(())
+    }
+
+    /// Serves a connection that a peer has made.
+    async fn serve_accepted(&self, conn: ConnId, stream: TcpStream, shared: &Shared, newcomer: Newcomer) {
+        set_nodelay(&stream);
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.options.tls {
+            let (mut newcomer, patience) = (newcomer, self.options.first_frame_timeout);
+            let accepted = tokio::select! {
+                accepted = timeout(patience, tls.accept(stream)) => {
+                    accepted.unwrap_or_else(|_| Err(format!("the TLS handshake took more than {patience:?}")))
+                }
+                () = newcomer.displaced() => {
+                    Err("the peer had not introduced itself when many others connected".to_owned())
+                }
+            };
+            match accepted {
+                Ok(stream) => {
+                    let (from_peer, to_peer) = tokio::io::split(stream);
+                    self.serve(conn, from_peer, to_peer, shared, Some(newcomer)).await;
+                }
+                Err(reason) => self.inbox.push_input(Input::Closed { conn, reason }),
+            }
+            return;
+        }
+        let (from_peer, to_peer) = stream.into_split();
+        self.serve(conn, from_peer, to_peer, shared, Some(newcomer)).await;
+    }
+
+    async fn serve(
+        &self,
+        conn: ConnId,
+        mut from_peer: impl AsyncRead + Unpin,
+        mut to_peer: impl AsyncWrite + Unpin,
+        shared: &Shared,
+        newcomer: Option<Newcomer>,
+    ) {
         let end = tokio::select! {
             reason = self.read_frames(conn, &mut from_peer, newcomer) => End::Lost(reason),
             end = self.write_frames(&mut to_peer, shared) => end,
@@ -168,7 +224,7 @@ impl Network {
     async fn read_frames(
         &self,
         conn: ConnId,
-        from_peer: &mut OwnedReadHalf,
+        from_peer: &mut (impl AsyncRead + Unpin),
         newcomer: Option<Newcomer>,
     ) -> String {
         let max_bytes = self.options.read_bytes.max(1);
@@ -197,7 +253,7 @@ impl Network {
     /// Reads the first frame of an accepted connection, with which the peer identifies itself.
     async fn read_first(
         &self,
-        reading: &mut Reading<'_>,
+        reading: &mut Reading<'_, impl AsyncRead + Unpin>,
         mut newcomer: Newcomer,
     ) -> Result<(Bytes, OwnedSemaphorePermit), String> {
         let (most, patience) = (self.options.first_frame_bytes, self.options.first_frame_timeout);
@@ -212,7 +268,7 @@ impl Network {
     }
 
     /// Sends queued frames until the connection ends.
-    async fn write_frames(&self, to_peer: &mut OwnedWriteHalf, shared: &Shared) -> End {
+    async fn write_frames(&self, to_peer: &mut (impl AsyncWrite + Unpin), shared: &Shared) -> End {
         let mut frames = VecDeque::new();
         let mut together = BytesMut::new();
         let interval = self.options.silence_timeout().map(|timeout| timeout / SIGNS_IN_TIMEOUT);
@@ -257,6 +313,12 @@ impl Network {
     }
 }
 
+fn set_nodelay(stream: &TcpStream) {
+    if let Err(e) = stream.set_nodelay(true) {
+        tracing::debug!("cannot set TCP_NODELAY: {e}");
+    }
+}
+
 /// How a connection ended.
 enum End {
     /// The connection was lost, which the process must be told.
@@ -268,8 +330,8 @@ enum End {
 }
 
 /// The receiving side of a connection.
-struct Reading<'a> {
-    from_peer: &'a mut OwnedReadHalf,
+struct Reading<'a, R> {
+    from_peer: &'a mut R,
     buffer: BytesMut,
     silence_timeout: Option<Duration>,
     /// Permits for the bytes that may be in the inbox.
@@ -279,7 +341,7 @@ struct Reading<'a> {
     least: u32,
 }
 
-impl Reading<'_> {
+impl<R: AsyncRead + Unpin> Reading<'_, R> {
     /// The next frame of at most `max_len` bytes, or the reason for which there is none.
     async fn next(&mut self, max_len: usize, chunk: usize) -> Result<(Bytes, OwnedSemaphorePermit), String> {
         let len = loop {
@@ -334,7 +396,7 @@ impl Reading<'_> {
 
 /// Sends what is in `together`, and `frames` with their lengths: small ones together, each large one in one system call with its length.
 async fn send_all(
-    to_peer: &mut OwnedWriteHalf,
+    to_peer: &mut (impl AsyncWrite + Unpin),
     frames: &mut VecDeque<Bytes>,
     together: &mut BytesMut,
     shared: &Shared,
@@ -359,5 +421,6 @@ async fn send_all(
             shared.lock().bytes -= std::mem::take(&mut sent);
         }
     }
-    Ok(())
+    // TLS may hold back what the socket did not take at once.
+    to_peer.flush().await
 }

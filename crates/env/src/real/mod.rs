@@ -9,7 +9,7 @@
 //! ([`Options::read_bytes`]), so that a slow process pushes back on its peers; what is sent to a peer that does
 //! not read is bounded per connection ([`Options::write_bytes`]), and then the connection is closed.
 //!
-//! Reading order: `driver` (the loop), `exit`, `alive`, `options`, `clock`, `inbox`, `connection`, `newcomers`, `outlet`, `descriptors`, `storage`, `calls`, `child`, `parent`
+//! Reading order: `driver` (the loop), `exit`, `alive`, `options`, `clock`, `inbox`, `connection`, `tls`, `newcomers`, `outlet`, `descriptors`, `storage`, `calls`, `child`, `parent`
 //! (the child's side), `slot`, `interrupt`, and `init`, which is apart: a process that only starts another.
 
 mod alive;
@@ -29,6 +29,8 @@ mod outlet;
 mod parent;
 mod slot;
 mod storage;
+#[cfg(feature = "tls")]
+mod tls;
 
 pub use clock::Clock;
 pub use descriptors::{descriptor_limit, raise_descriptor_limit};
@@ -38,3 +40,5 @@ pub use init::{is_first_process, run_as_first_process};
 pub use options::{ChildFactory, ChildMode, Options};
 pub use parent::{end_when_stdin_closes, read_stdin};
 pub use storage::{BlockingStorage, Storage, StorageOptions};
+#[cfg(feature = "tls")]
+pub use tls::{Tls, TlsError, TlsFiles};

@@ -12,6 +12,9 @@ pub struct Options {
     pub clock: Clock,
     /// Object storage.
     pub storage: Storage,
+    /// The TLS of all connections. `None`: they are not encrypted, and every program that reaches a port can connect.
+    #[cfg(feature = "tls")]
+    pub tls: Option<super::Tls>,
     /// How child processes are run.
     pub child: ChildMode,
     /// The runtime for sockets, storage and children. Without one, the driver starts its own.
@@ -63,6 +66,8 @@ impl Default for Options {
         Self {
             clock: Clock::start(),
             storage: Storage::default(),
+            #[cfg(feature = "tls")]
+            tls: None,
             child: ChildMode::Process,
             runtime: None,
             io_threads: 1,

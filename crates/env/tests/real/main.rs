@@ -10,3 +10,5 @@ mod garbage;
 mod probe;
 mod slots;
 mod storage;
+#[cfg(feature = "tls")]
+mod tls;

@@ -5,7 +5,7 @@ use reflow_config::{Loader, options};
 use reflow_env::real::{self, Clock, Options};
 use reflow_env::{Process, Signal};
 use reflow_executor::{Executor, ExecutorOptions};
-use reflow_launch::{logging, machine, storage};
+use reflow_launch::{logging, machine, storage, tls};
 use reflow_protocol::deployment::ExecutorStart;
 use reflow_types::Bounds;
 use std::process::ExitCode;
@@ -21,11 +21,13 @@ pub(super) fn run(executable: Executable) -> Result<ExitCode, LaunchError> {
     });
     let start = ExecutorStart::decode(&message)?;
     let config = Loader::new().properties(&start.properties)?.load()?.config;
+    let clock = Clock::start();
     let storage = storage::open(&config)?;
     let silence_timeout = Some(options::HEARTBEAT_SILENCE_TIMEOUT.get(&config));
-    let clock = Clock::start();
+    let mut driver = Options { clock, storage, silence_timeout, ..Options::default() };
+    tls::enable(&config, &mut driver)?;
     let (process, signal) = process(&executable, start, clock)?;
-    let exit = real::run(process, signal, Options { clock, storage, silence_timeout, ..Options::default() });
+    let exit = real::run(process, signal, driver);
     if exit.code != 0 {
         tracing::error!("the executor ends: {}", exit.reason);
     }

@@ -5,7 +5,7 @@ use super::{Executable, LaunchError, Options, system};
 use reflow_config::{Config, options};
 use reflow_env::{Signal, real};
 use reflow_jobmanager::{JobManager, JobSpec, StartMode};
-use reflow_launch::{exposure, logging, machine, storage};
+use reflow_launch::{exposure, logging, machine, storage, tls};
 use reflow_types::Bounds;
 use reflow_types::metric::Accumulated;
 use reflow_view::{Cluster, ClusterView};
@@ -17,13 +17,14 @@ pub(super) fn run(executable: Executable, options: &Options) -> Result<ExitCode,
     let config = load(options)?;
     let runtime = runtime()?;
     let storage = storage::open(&config)?;
-    let driver = real::Options {
+    let mut driver = real::Options {
         signals: true,
         runtime: Some(runtime.handle().clone()),
         storage,
         silence_timeout: Some(options::HEARTBEAT_SILENCE_TIMEOUT.get(&config)),
         ..Default::default()
     };
+    tls::enable(&config, &mut driver)?;
     let Ended { exit, .. } = drive(&executable, options, &config, &runtime, driver)?;
     Ok(ExitCode::from(u8::try_from(exit.code).unwrap_or(1)))
 }

@@ -117,6 +117,8 @@ pub(crate) enum LaunchError {
     #[error(transparent)]
     Credentials(#[from] reflow_rest::CredentialsError),
     #[error(transparent)]
+    Tls(#[from] reflow_launch::tls::UnusableTls),
+    #[error(transparent)]
     Storage(#[from] storage::UnusableDirectory),
     #[error("{what}: {error}")]
     System { what: &'static str, error: io::Error },

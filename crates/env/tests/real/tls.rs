@@ -1,0 +1,123 @@
+//! Mutual TLS between processes.
+
+use crate::probe::{Probe, pair};
+use rcgen::{BasicConstraints, Certificate, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
+use reflow_env::real::{Options, Tls, TlsFiles};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+
+struct Authority {
+    certificate: Certificate,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let mut parameters = CertificateParams::new([]).unwrap();
+        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let certificate = parameters.self_signed(&key).unwrap();
+        Self { certificate, issuer: Issuer::new(parameters, key) }
+    }
+
+    /// Writes the files of a process whose certificate is valid in these years.
+    fn write(&self, directory: &Path, years: [i32; 2]) -> TlsFiles {
+        let mut parameters = CertificateParams::new(["worker.example".to_owned()]).unwrap();
+        let [from, to] = years;
+        (parameters.not_before, parameters.not_after) = (date_time_ymd(from, 1, 1), date_time_ymd(to, 1, 1));
+        let key = KeyPair::generate().unwrap();
+        let certificate = parameters.signed_by(&key, &self.issuer).unwrap();
+        let files = TlsFiles {
+            certificate: directory.join("certificate.pem"),
+            key: directory.join("key.pem"),
+            ca: directory.join("ca.pem"),
+        };
+        std::fs::write(&files.certificate, certificate.pem()).unwrap();
+        std::fs::write(&files.key, key.serialize_pem()).unwrap();
+        std::fs::write(&files.ca, self.certificate.pem()).unwrap();
+        files
+    }
+
+    fn options(&self, years: [i32; 2]) -> Options {
+        let directory = tempfile::tempdir().unwrap();
+        let tls = Tls::open(self.write(directory.path(), years)).unwrap();
+        Options { tls: Some(tls), ..Options::default() }
+    }
+}
+
+const VALID: [i32; 2] = [2020, 2096];
+
+#[test]
+fn frames_of_all_sizes_arrive_encrypted() {
+    let ((server, to_client), (client, to_server)) = pair(&Authority::new().options(VALID));
+    let sizes = [0, 1, 1000, 16 << 10, (16 << 10) + 1, 1 << 20, 3, 20 << 20, 7];
+    for (at, size) in sizes.iter().enumerate() {
+        client.send(to_server, vec![at as u8; *size]);
+    }
+    for (at, size) in sizes.iter().enumerate() {
+        assert!(server.received(to_client) == vec![at as u8; *size], "frame {at}");
+    }
+    server.send(to_client, "pong");
+    assert_eq!(client.received(to_server), "pong");
+}
+
+/// Checks why a server of `ours` refuses a client with `theirs`.
+#[track_caller]
+fn refused(ours: Options, theirs: Options, expect: &str) {
+    let server = Probe::start(ours);
+    let client = Probe::start(theirs);
+    let address = server.listen("127.0.0.1:0").unwrap();
+    let connected = client.connect(1, &address);
+    let reason = server.closed(server.accepted());
+    assert!(reason.contains(expect), "{reason}; the client: {connected:?}");
+}
+
+#[test]
+fn a_wrong_certificate_is_refused_with_its_fault() {
+    let authority = Authority::new();
+    let client = |years| authority.options(years);
+    refused(authority.options(VALID), client([2020, 2021]), "the peer's certificate has expired");
+    refused(authority.options(VALID), client([2095, 2096]), "the peer's certificate is not valid yet");
+    let directory = tempfile::tempdir().unwrap();
+    let files = Authority::new().write(directory.path(), VALID);
+    std::fs::write(&files.ca, authority.certificate.pem()).unwrap();
+    let foreign = Options { tls: Some(Tls::open(files).unwrap()), ..Options::default() };
+    refused(authority.options(VALID), foreign, "is not signed by an authority in");
+}
+
+#[test]
+fn a_server_of_another_authority_is_refused() {
+    let server = Probe::start(Authority::new().options(VALID));
+    let client = Probe::start(Authority::new().options(VALID));
+    let address = server.listen("127.0.0.1:0").unwrap();
+    let reason = client.connect(1, &address).unwrap_err();
+    assert!(reason.contains("is not signed by an authority in"), "{reason}");
+    let reason = server.closed(server.accepted());
+    assert!(reason.contains("the peer refuses this process's certificate"), "{reason}");
+}
+
+#[test]
+fn a_client_without_tls_is_refused() {
+    let server = Probe::start(Authority::new().options(VALID));
+    let mut peer = TcpStream::connect(server.listen("127.0.0.1:0").unwrap()).unwrap();
+    peer.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    let reason = server.closed(server.accepted());
+    assert!(reason.contains("does not speak TLS"), "{reason}");
+    drop(peer.read_to_end(&mut Vec::new()));
+}
+
+#[test]
+fn files_that_do_not_fit_are_named() {
+    let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let authority = Authority::new();
+    let files = authority.write(one.path(), VALID);
+    let others = authority.write(other.path(), VALID);
+    let error = Tls::open(TlsFiles { key: others.key, ..files.clone() }).unwrap_err().to_string();
+    assert!(error.contains("cannot be used together"), "{error}");
+    std::fs::write(&files.ca, "").unwrap();
+    let error = Tls::open(files.clone()).unwrap_err().to_string();
+    assert!(error.contains("ca.pem"), "{error}");
+    let error = Tls::open(TlsFiles { key: "/nonexistent".into(), ..files }).unwrap_err().to_string();
+    assert!(error.contains("a private key from /nonexistent"), "{error}");
+}
