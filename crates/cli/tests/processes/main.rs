@@ -5,6 +5,7 @@
 mod distribution;
 mod fetched_job;
 mod first_process;
+mod lost_job_manager;
 mod lost_logs;
 mod quick_start;
 mod replaced_job;
