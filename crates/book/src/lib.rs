@@ -24,6 +24,7 @@ pages! {
     async_calls: "docs/jobs/async.md"
     failures: "docs/jobs/failures.md"
     joins: "docs/jobs/joins.md"
+    kafka: "docs/jobs/kafka.md"
     keyed: "docs/jobs/keyed.md"
     operators: "docs/jobs/operators.md"
     own_connectors: "docs/jobs/own-connectors.md"
