@@ -270,6 +270,7 @@ export interface components {
          * @enum {string}
          */
         ExecutionState: "CREATED" | "SCHEDULED" | "DEPLOYING" | "INITIALIZING" | "RUNNING" | "FINISHED" | "CANCELING" | "CANCELED" | "FAILED" | "RECONCILING";
+        /** @description Why an operation or a job has failed. */
         FailureCause: {
             class: string;
             "stack-trace": string;
