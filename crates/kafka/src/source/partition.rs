@@ -64,8 +64,7 @@ impl Partition {
 
     /// The next fetch, if one is due.
     pub(super) fn fetch(&mut self, now: Instant, max_bytes: usize) -> Option<FetchFrom> {
-        let is_behind_stop = self.split.stop.is_some_and(|stop| self.fetch_from >= stop);
-        if self.is_asked || self.ahead.is_some() || self.due > now || is_behind_stop {
+        if self.due().is_none_or(|due| due > now) {
             return None;
         }
         self.is_asked = true;
@@ -74,9 +73,10 @@ impl Partition {
         Some(FetchFrom { topic, topic_id, partition: *partition, offset: self.fetch_from, max_bytes })
     }
 
-    /// When it is to be fetched again after a failure.
+    /// When it is to be fetched, if it is: not while a fetch is under way or unread, and not behind its stop.
     pub(super) fn due(&self) -> Option<Instant> {
-        (!self.is_asked && self.ahead.is_none()).then_some(self.due)
+        let is_behind_stop = self.split.stop.is_some_and(|stop| self.fetch_from >= stop);
+        (!self.is_asked && self.ahead.is_none() && !is_behind_stop).then_some(self.due)
     }
 
     /// Handles what a fetch has brought.

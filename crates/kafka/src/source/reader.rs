@@ -176,11 +176,10 @@ impl<D: Deserializer> KafkaReader<D> {
 
     /// Emits records of the partition whose turn it is, until there are none or `out` is full.
     fn read(&mut self, now: Instant, out: &mut impl Emit<D::Item>) -> Result<(), UserError> {
-        let partition = &mut self.partitions[self.turn];
-        let number = partition.split.number;
+        let number = self.partitions[self.turn].split.number;
         out.split(number);
         while !out.is_full() && !out.is_paused(number) {
-            let deserializer = &mut self.deserializer;
+            let (partition, deserializer) = (&mut self.partitions[self.turn], &mut self.deserializer);
             let read = partition.read(|record| {
                 let item = deserializer.deserialize(record);
                 (record.offset, record.timestamp, item)
@@ -198,10 +197,8 @@ impl<D: Deserializer> KafkaReader<D> {
                         return Err(error.into());
                     }
                     self.skipped += 1;
-                    if self.last_logged.is_none_or(|last| now.since(last) >= LOG_INTERVAL) {
-                        self.last_logged = Some(now);
-                        tracing::warn!(skipped = self.skipped, "skipped a record: {error}");
-                    }
+                    let skipped = self.skipped;
+                    self.warn(now, format_args!("skipped {skipped} records, the last one: {error}"));
                 }
             }
         }

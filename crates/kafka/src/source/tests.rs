@@ -35,6 +35,7 @@ struct Out {
     ended: BTreeSet<u64>,
     split: u64,
     room: usize,
+    paused: bool,
 }
 
 impl Emit<String> for Out {
@@ -49,6 +50,10 @@ impl Emit<String> for Out {
     fn emit(&mut self, value: String, time: Timestamp) {
         assert!(!self.is_full(), "a reader emits although the output is full");
         self.records.push((self.split, value, time));
+    }
+
+    fn is_paused(&self, _: u64) -> bool {
+        self.paused
     }
 
     fn is_full(&self) -> bool {
@@ -170,6 +175,18 @@ fn bounded_input_ends_at_its_stops() {
     assert_eq!(driven.fetch(records(0, &["a", "b", "c"], 3)), Ok(Polled::End));
     assert_eq!(driven.values(), ["a", "b"]);
     assert_eq!(driven.out.ended, BTreeSet::from([0, 1]));
+}
+
+#[test]
+fn a_paused_partition_that_is_fetched_up_to_its_stop_does_not_keep_the_reader_awake() {
+    let mut driven = Driven::new(source(), [split(0, 0, Some(2))]);
+    driven.out.room = 1;
+    assert_eq!(driven.fetch(records(0, &["a", "b"], 2)), Ok(Polled::More));
+    (driven.out.room, driven.out.paused) = (1_000, true);
+    assert_eq!(driven.poll(), Ok(Polled::Wait(None)));
+    driven.out.paused = false;
+    driven.poll().unwrap();
+    assert_eq!(driven.values(), ["a", "b"]);
 }
 
 #[test]
