@@ -4,6 +4,8 @@ use crate::client::Server;
 use crate::fixture::{FakeCluster, JOB, cluster};
 use reflow_rest::{Credentials, Limits};
 use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::task::JoinSet;
 
 const READER: &str = "reader-token-0123456789";
 const WRITER: &str = "writer-token-0123456789";
@@ -93,6 +95,21 @@ async fn guessing_is_slow_and_keeps_nobody_else_out() {
     assert_eq!(right.status, 429, "a password that was never right is not even verified");
     assert!(right.head.contains("\r\nretry-after: 30"), "{}", right.head);
     assert_eq!(server.request_with("GET", "/jobs", &bearer(READER), "").await.status, 200);
+}
+
+#[tokio::test]
+async fn guesses_that_are_sent_at_once_count_like_others() {
+    let server = Arc::new(locked("at-once").await);
+    let guess = |guess: u32| {
+        let server = server.clone();
+        async move {
+            let header = basic(&format!("cleo:hunter{guess}"));
+            server.request_with("GET", "/jobs", &header, "").await.status
+        }
+    };
+    let mut statuses = (0..30).map(guess).collect::<JoinSet<_>>().join_all().await;
+    statuses.sort_unstable();
+    assert_eq!((&statuses[..10], &statuses[10..]), (&[401; 10][..], &[429; 20][..]));
 }
 
 #[test]
