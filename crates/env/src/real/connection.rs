@@ -352,7 +352,7 @@ impl<R: AsyncRead + Unpin> Reading<'_, R> {
                 Err(e) => return Err(e.to_string()),
             }
             let len = self.buffer.get_u32_le();
-            if len != SIGN_OF_LIFE || self.silence_timeout.is_none() {
+            if len != SIGN_OF_LIFE {
                 break len as usize;
             }
         };
@@ -394,7 +394,8 @@ impl<R: AsyncRead + Unpin> Reading<'_, R> {
     }
 }
 
-/// Sends what is in `together`, and `frames` with their lengths: small ones together, each large one in one system call with its length.
+/// Sends what is in `together`, and `frames` with their lengths: small ones together, each large one in one system call
+/// with its length.
 async fn send_all(
     to_peer: &mut (impl AsyncWrite + Unpin),
     frames: &mut VecDeque<Bytes>,
@@ -404,7 +405,7 @@ async fn send_all(
     let mut sent = 0;
     if frames.is_empty() {
         // A sign of life.
-        return to_peer.write_all_buf(together).await;
+        to_peer.write_all_buf(together).await?;
     }
     while let Some(frame) = frames.pop_front() {
         sent += frame.len();
