@@ -39,8 +39,11 @@ impl Cluster {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The leader of a partition, if it and its address are known.
     pub(super) fn leader(&self, topic: &str, partition: i32) -> Option<i32> {
-        self.state().leaders.get(&(topic.to_owned(), partition)).copied()
+        let state = self.state();
+        let leader = state.leaders.get(&(topic.to_owned(), partition)).copied();
+        leader.filter(|leader| state.brokers.contains_key(leader))
     }
 
     /// Forgets the leader of a partition, which is another one now.
