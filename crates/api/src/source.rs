@@ -252,6 +252,34 @@ pub trait Reader: Send {
     }
 }
 
+/// What a source does with records that cannot be read.
+///
+/// ```
+/// # extern crate reflow_api as reflow;
+/// use reflow::UserError;
+/// use reflow::source::Malformed;
+///
+/// /// For a source of one's own: `None` if the record is skipped.
+/// fn number(text: &str, malformed: Malformed) -> Result<Option<u64>, UserError> {
+///     match (text.parse(), malformed) {
+///         (Ok(number), _) => Ok(Some(number)),
+///         (Err(error), Malformed::Fail) => Err(format!("`{text}` is no number: {error}").into()),
+///         (Err(_), Malformed::Skip) => Ok(None),
+///     }
+/// }
+///
+/// assert!(number("x", Malformed::Fail).is_err());
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Malformed {
+    /// The job fails each time it reads the record. The error says where the record is (file and line, or topic, partition
+    /// and offset) and what is wrong with it.
+    #[default]
+    Fail,
+    /// The record is skipped, counted ([`Reader::skipped_records`]) and from time to time logged.
+    Skip,
+}
+
 /// The result of a poll.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Polled {

@@ -19,4 +19,5 @@ mod compression;
 
 pub use client::{Isolation, KafkaError, OffsetsInitializer};
 pub use deserialize::{Deserializer, Json, KafkaRecord, Raw, Text};
-pub use source::{KafkaSource, Malformed, OutOfRange};
+pub use reflow_api::source::Malformed;
+pub use source::{KafkaSource, OutOfRange};

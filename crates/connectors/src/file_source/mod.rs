@@ -22,24 +22,12 @@ mod tests;
 use decode::{CsvDecoder, Decoder, JsonDecoder, LineDecoder};
 use enumerator::FileEnumerator;
 use reader::FileReader;
-use reflow_api::source::ReaderContext;
+use reflow_api::source::{Malformed, ReaderContext};
 use reflow_api::{Enumerator, Source};
 use reflow_env::Location;
 use serde::de::DeserializeOwned;
 use split::FileSplit;
 use std::time::Duration;
-
-/// What happens to records that cannot be read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Malformed {
-    /// The job fails with file, line, byte and reason, each time it reads the record.
-    #[default]
-    Fail,
-    /// The record is skipped, counted and from time to time logged. If a file was deleted or became shorter after
-    /// it was found, the rest of it is skipped, counts as one record, and is always logged. Of a record of more
-    /// than 16 MiB the first line is skipped.
-    Skip,
-}
 
 /// Reads a file, or all files in a directory and its subdirectories. Files and directories whose names begin with
 /// `.` or `_` are ignored.
@@ -129,7 +117,9 @@ impl<D: Decoder> FileSource<D> {
         self
     }
 
-    /// What happens to records that cannot be read.
+    /// What happens to records that cannot be read. [`Malformed::Skip`] skips also the rest of a file that was deleted or became
+    /// shorter after it was found, which counts as one record and is always logged, and of a record of more than 16 MiB its
+    /// first line.
     #[must_use]
     pub fn on_malformed(mut self, malformed: Malformed) -> Self {
         self.malformed = malformed;

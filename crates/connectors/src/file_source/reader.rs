@@ -1,10 +1,10 @@
 //! The reader of a file source, which reads its splits in turn.
 
-use super::Malformed;
 use super::active::{Active, Turn};
 use super::decode::Decoder;
 use super::split::FileSplit;
 use crate::error::{ConnectorError, MalformedRecord};
+use reflow_api::source::Malformed;
 use reflow_api::{Emit, Io, Polled, Reader, UserError};
 use reflow_types::Instant;
 use std::collections::BTreeMap;

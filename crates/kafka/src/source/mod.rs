@@ -21,22 +21,11 @@ use crate::client::{Isolation, KafkaClient, OffsetsInitializer, Topics};
 use crate::deserialize::{Deserializer, Json, Text};
 use enumerator::KafkaEnumerator;
 use kafka_protocol::error::ResponseError;
-use reflow_api::source::ReaderContext;
+use reflow_api::source::{Malformed, ReaderContext};
 use reflow_api::{Enumerator, Source};
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// What happens to records that cannot be read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Malformed {
-    /// The job fails with topic, partition, offset and reason, each time it reads the record.
-    #[default]
-    Fail,
-    /// The record is skipped, counted and from time to time logged. To keep it, let the deserializer return a `Result`,
-    /// which an operator sends to a side output.
-    Skip,
-}
 
 /// What happens if the next record of a partition was deleted before it was read, because the topic keeps records for less
 /// time than the job stood still.
@@ -58,7 +47,7 @@ pub enum OutOfRange {
 /// records of committed transactions.
 ///
 /// ```
-/// use reflow_kafka::{Json, KafkaSource, OffsetsInitializer, source::Malformed};
+/// use reflow_kafka::{Json, KafkaSource, Malformed, OffsetsInitializer};
 /// use serde::Deserialize;
 /// use std::time::Duration;
 ///
@@ -194,7 +183,8 @@ impl<D: Deserializer> KafkaSource<D> {
         self
     }
 
-    /// What happens to records that cannot be read.
+    /// What happens to records that cannot be read. To keep them, let the deserializer return a `Result`, which an operator
+    /// sends to a side output.
     #[must_use]
     pub fn on_malformed(mut self, malformed: Malformed) -> Self {
         self.settings.malformed = malformed;
@@ -208,7 +198,8 @@ impl<D: Deserializer> KafkaSource<D> {
         self
     }
 
-    /// The most bytes that a reader fetches ahead, 64 MiB by default. It may be more if single batches are large.
+    /// The most bytes that a reader fetches ahead, 64 MiB by default. It may be more if single batches are large, and 128 KiB
+    /// for each of more than 512 partitions: one that had no room would hold up those that wait for its watermark.
     #[must_use]
     pub fn max_bytes_ahead(mut self, bytes: usize) -> Self {
         self.settings.max_bytes = bytes;

@@ -2,12 +2,13 @@
 
 use super::partition::{Next, Partition};
 use super::split::KafkaSplit;
-use super::{Malformed, OutOfRange, ReadError, Settings};
+use super::{OutOfRange, ReadError, Settings};
 use crate::client::{
     Fetch, Fetched, KafkaAnswer, KafkaClient, KafkaError, KafkaRequest, LONG_POLL, OffsetOf,
     OffsetsInitializer,
 };
 use crate::deserialize::Deserializer;
+use reflow_api::source::Malformed;
 use reflow_api::{CallTicket, Emit, Io, Polled, Reader, UserError};
 use reflow_env::{Call, CallError};
 use reflow_types::{CheckpointId, Instant};
