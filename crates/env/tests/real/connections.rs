@@ -1,6 +1,6 @@
 //! Connections between processes.
 
-use crate::probe::{Probe, pair};
+use crate::probe::{Probe, expect_frames_of_all_sizes, pair};
 use reflow_env::real::Options;
 use reflow_env::{ConnId, Input, Output};
 use std::io::Write;
@@ -10,16 +10,7 @@ use std::time::Duration;
 
 #[test]
 fn frames_of_all_sizes_arrive_in_order() {
-    let ((server, to_client), (client, to_server)) = pair(&Options::default());
-    let sizes = [0, 1, 5, 1000, 16 << 10, (16 << 10) + 1, 1 << 20, 3, 20 << 20, 7];
-    for (at, size) in sizes.iter().enumerate() {
-        client.send(to_server, vec![at as u8; *size]);
-    }
-    for (at, size) in sizes.iter().enumerate() {
-        assert!(server.received(to_client) == vec![at as u8; *size], "frame {at}");
-    }
-    server.send(to_client, "pong");
-    assert_eq!(client.received(to_server), "pong");
+    expect_frames_of_all_sizes(&Options::default());
 }
 
 /// Each is longer than what may be queued, and than what the peer takes at a time.

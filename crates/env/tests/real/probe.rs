@@ -162,3 +162,18 @@ pub(crate) fn pair(options: &Options) -> ((Probe, ConnId), (Probe, ConnId)) {
     assert_eq!(server.received(to_client), "hello");
     ((server, to_client), (client, to_server))
 }
+
+/// Sends frames around every bound of a connection with these options, and an answer.
+#[track_caller]
+pub(crate) fn expect_frames_of_all_sizes(options: &Options) {
+    let ((server, to_client), (client, to_server)) = pair(options);
+    let sizes = [0, 1, 5, 1000, 16 << 10, (16 << 10) + 1, 1 << 20, 3, 20 << 20, 7];
+    for (at, size) in sizes.iter().enumerate() {
+        client.send(to_server, vec![at as u8; *size]);
+    }
+    for (at, size) in sizes.iter().enumerate() {
+        assert!(server.received(to_client) == vec![at as u8; *size], "frame {at}");
+    }
+    server.send(to_client, "pong");
+    assert_eq!(client.received(to_server), "pong");
+}

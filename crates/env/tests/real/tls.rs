@@ -1,6 +1,6 @@
 //! Mutual TLS between processes.
 
-use crate::probe::{Probe, pair};
+use crate::probe::{Probe, expect_frames_of_all_sizes};
 use rcgen::{BasicConstraints, Certificate, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
 use reflow_env::real::{Options, Tls, TlsFiles};
 use std::io::{Read, Write};
@@ -50,16 +50,7 @@ const VALID: [i32; 2] = [2020, 2096];
 
 #[test]
 fn frames_of_all_sizes_arrive_encrypted() {
-    let ((server, to_client), (client, to_server)) = pair(&Authority::new().options(VALID));
-    let sizes = [0, 1, 1000, 16 << 10, (16 << 10) + 1, 1 << 20, 3, 20 << 20, 7];
-    for (at, size) in sizes.iter().enumerate() {
-        client.send(to_server, vec![at as u8; *size]);
-    }
-    for (at, size) in sizes.iter().enumerate() {
-        assert!(server.received(to_client) == vec![at as u8; *size], "frame {at}");
-    }
-    server.send(to_client, "pong");
-    assert_eq!(client.received(to_server), "pong");
+    expect_frames_of_all_sizes(&Authority::new().options(VALID));
 }
 
 /// Checks why a server of `ours` refuses a client with `theirs`.
