@@ -233,7 +233,8 @@ fn flink_keys_without_a_meaning() {
     check_error(
         yaml("security.ssl.enabled: true"),
         "`security.ssl.enabled: true` (conf/config.yaml:1) is an option of Flink that Reflow does not have: \
-         connections cannot be encrypted or authenticated yet; remove the option and keep the ports on a trusted network",
+         connections between processes are encrypted by security.ssl.internal.enabled, with PEM files; \
+         REST asks for tokens by rest.authentication.file",
     );
 }
 
