@@ -5,6 +5,7 @@
 
 use std::marker::PhantomData;
 
+use crate::choice;
 use crate::duration;
 use crate::value::{Kind, OptionType, Value};
 
@@ -66,8 +67,8 @@ impl Spec {
     /// Parses `text` as a value of the option; `None` if it is not valid.
     pub(crate) fn parse(&self, text: &str) -> Option<Value> {
         let text = text.trim();
-        let is_choice = matches!(self.kind, Kind::Choice(_)); // whose names may include `none`
-        let says_none = text.is_empty() || (text.eq_ignore_ascii_case("none") && !is_choice);
+        let is_a_choice = matches!(self.kind, Kind::Choice(names) if choice::find(names, text).is_some());
+        let says_none = text.is_empty() || (text.eq_ignore_ascii_case("none") && !is_a_choice);
         if self.optional && says_none {
             return Some(Value::None);
         }

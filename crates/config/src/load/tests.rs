@@ -125,6 +125,10 @@ fn reactive_mode_changes_defaults_only() {
     assert_eq!(EXECUTING_RESOURCE_STABILIZATION_TIMEOUT.get(&reactive), Duration::ZERO);
     assert_eq!(MAX_PARALLELISM.get(&reactive), 32768);
 
+    let none = Config::from_pairs([("scheduler-mode", "none")]).unwrap();
+    assert!(!none.is_reactive());
+    assert_eq!(RESOURCE_WAIT_TIMEOUT.get(&none), Some(Duration::from_secs(300)));
+
     let pairs = [("scheduler-mode", "reactive"), ("pipeline.max-parallelism", "128")];
     assert_eq!(MAX_PARALLELISM.get(&Config::from_pairs(pairs).unwrap()), 128);
 }
