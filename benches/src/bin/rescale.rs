@@ -44,8 +44,8 @@ struct Arguments {
     /// Only this way: live or restart.
     #[arg(long)]
     way: Option<String>,
-    /// Only this event: drain or kill_tm, and a TaskManager that is started before each.
-    #[arg(long, value_parser = ["drain", "kill_tm"])]
+    /// Only this event: drain, kill_tm, or kill_jm and then drain, and a TaskManager that is started before each.
+    #[arg(long, value_parser = ["drain", "kill_tm", "kill_jm"])]
     event: Option<String>,
     /// Keep the directories with logs, checkpoints and output.
     #[arg(long)]
@@ -218,18 +218,30 @@ impl Run {
         self.event("up", 2, |run| run.strike(Fault::Start))?;
         match only {
             Some("drain") => return self.event("drain", 1, |run| run.strike(Fault::Stop)),
+            Some("kill_jm") => {
+                self.kill_job_manager()?;
+                return self.event("drain", 1, |run| run.strike(Fault::Stop));
+            }
             Some(_) => return self.event("kill_tm", 1, |run| run.strike(Fault::KillTaskManager)),
             None => {}
         }
         self.event("requirements", 1, |run| Ok(run.rest.require(1)?))?;
         self.event("requirements", 2, |run| Ok(run.rest.require(2)?))?;
+        self.kill_job_manager()?;
+        self.event("drain", 1, |run| run.strike(Fault::Stop))?;
+        self.event("up", 2, |run| run.strike(Fault::Start))?;
+        self.event("kill_tm", 1, |run| run.strike(Fault::KillTaskManager))
+    }
+
+    /// Kills the JobManager and starts it again. Its tasks run on, unless the next one has restored a checkpoint.
+    fn kill_job_manager(&mut self) -> Result<(), Box<dyn Error>> {
         self.event("kill_jm", 2, |run| {
             run.strike(Fault::KillJobManager)?;
             Ok(run.cluster.restart_job_manager()?)
         })?;
-        self.event("drain", 1, |run| run.strike(Fault::Stop))?;
-        self.event("up", 2, |run| run.strike(Fault::Start))?;
-        self.event("kill_tm", 1, |run| run.strike(Fault::KillTaskManager))
+        let restored = self.rest.checkpoints()?.counts.restored;
+        self.add("kill_jm", "new_attempts", "attempts", Some(restored as f64));
+        Ok(())
     }
 
     fn strike(&mut self, fault: Fault) -> Result<(), Box<dyn Error>> {
@@ -271,15 +283,8 @@ impl Run {
 
     fn take(&mut self, name: &str, gaps: &Gaps, settled_ms: f64, live: Option<&LiveRescale>) {
         let rescales = !name.starts_with("kill");
-        let went_live = f64::from(u8::from(went_live(live)));
-        let mut add = |metric: &str, unit, sample: Option<f64>| {
-            let metric = format!("{}{name}_{}_{metric}", self.way.prefix(), self.size.name);
-            let Some(sample) = sample else { return };
-            match self.series.iter_mut().find(|series| series.metric == metric) {
-                Some(series) => series.samples.push(sample),
-                None => self.series.push(Series { metric, unit, samples: vec![sample] }),
-            }
-        };
+        let went_live = (rescales && self.way == Way::Live).then(|| f64::from(u8::from(went_live(live))));
+        let mut add = |metric: &str, unit, sample| self.add(name, metric, unit, sample);
         add("quiet_p999_ms", "ms", Some(gaps.quiet_p999_ms));
         add("gap_ms", "ms", Some(gaps.all_ms));
         if name != "kill_jm" {
@@ -290,12 +295,22 @@ impl Run {
         }
         add("settled_ms", "ms", Some(settled_ms));
         add("reprocessed", "records", Some(gaps.reprocessed as f64));
-        add("went_live", "share", (rescales && self.way == Way::Live).then_some(went_live));
+        add("went_live", "share", went_live);
         // From one process to two or back, half of the groups must move.
         let least = gaps.groups as f64 / 2.0;
         add("moved_over_least", "ratio", (rescales && least > 0.0).then(|| gaps.moved as f64 / least));
         add("handed_over_bytes", "bytes", live.map(|live| live.handed_over_bytes as f64));
         add("longest_pause_ms", "ms", live.map(|live| live.longest_pause_in_micros as f64 / 1e3));
+    }
+
+    /// Adds a sample of a metric, if the event has one.
+    fn add(&mut self, event: &str, metric: &str, unit: &'static str, sample: Option<f64>) {
+        let metric = format!("{}{event}_{}_{metric}", self.way.prefix(), self.size.name);
+        let Some(sample) = sample else { return };
+        match self.series.iter_mut().find(|series| series.metric == metric) {
+            Some(series) => series.samples.push(sample),
+            None => self.series.push(Series { metric, unit, samples: vec![sample] }),
+        }
     }
 
     /// Waits until records come on time.

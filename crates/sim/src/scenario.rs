@@ -36,7 +36,7 @@ pub enum Scenario {
     DirectedRescales,
     /// The job has so much state that it exceeds the bounds of production.
     LargeState,
-    /// Tasks process on without a JobManager, and the next one may adopt them.
+    /// The JobManager is killed and replaced more often, and tasks process on without one.
     Adoption,
     /// One checkpoint an hour, so that there are only those of rescales, savepoints and the end.
     RareCheckpoints,
@@ -60,7 +60,7 @@ impl Scenario {
         (Self::DirectedRescales, 0.12),
         (Self::LargeState, 0.01),
         (Self::RareCheckpoints, 0.04),
-        (Self::Adoption, 0.0),
+        (Self::Adoption, 0.2),
     ];
 
     /// Draws the scenarios of a run, in addition to the forced ones.

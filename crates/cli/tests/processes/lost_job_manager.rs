@@ -6,7 +6,7 @@ use crate::stores::executor_of;
 #[test]
 fn tasks_go_on_when_their_job_manager_is_killed() {
     const EVENTS: u64 = 8000;
-    let d = Distribution::lay_out("scheduler-mode: reactive\njobmanager.adoption.timeout: 2 min\n");
+    let d = Distribution::lay_out("scheduler-mode: reactive\n");
     let start = || {
         d.run(&format!("./bin/standalone-job.sh start -j {JOB} --events {EVENTS} --rate 400 --output out"))
     };

@@ -54,9 +54,10 @@ section! { "Network and failure detection" {
     /// How long a process may send no heartbeat before it counts as lost. A closed connection counts at once.
     HEARTBEAT_TIMEOUT: Duration = option("heartbeat.timeout").default("5 s");
 
-    /// How long tasks process on without a JobManager, such as `2 min`. A JobManager that is started meanwhile takes them
-    /// over. After that time they end, and the job resumes from its last checkpoint. `0`: they end with their JobManager.
-    ADOPTION_TIMEOUT: Duration = option("jobmanager.adoption.timeout").default("0 ms");
+    /// How long tasks process on without a JobManager. They commit no output meanwhile, and a JobManager that is started
+    /// takes them over. After that time they end, and the job resumes from its last checkpoint. `0`: they end with their
+    /// JobManager.
+    ADOPTION_TIMEOUT: Duration = option("jobmanager.adoption.timeout").default("2 min");
 
     /// The name by which a JobManager finds its job in the checkpoint storage.
     CLUSTER_ID: String = option("high-availability.cluster-id").default("default");

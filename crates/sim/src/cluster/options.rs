@@ -87,9 +87,16 @@ impl Restarts {
 
 const HOUR_MS: u64 = 3_600_000;
 
-/// Usually longer than JobManagers are away, sometimes shorter.
-fn adoption_timeout_ms(rng: &mut Rng) -> u64 {
-    if rng.chance(0.2) { rng.skewed(100..=10_000) } else { 120_000 }
+/// The default of `jobmanager.adoption.timeout`, which is longer than JobManagers are away.
+pub const ADOPTION_TIMEOUT_MS: u64 = 120_000;
+
+/// Usually the default, sometimes shorter than JobManagers are away. In one run of eight tasks end with their JobManager.
+fn adoption_timeout_ms(rng: &mut Rng, scenarios: &BTreeSet<Scenario>) -> u64 {
+    match rng.within(0..=7) {
+        0 if !scenarios.contains(&Scenario::Adoption) => 0,
+        1 => rng.skewed(100..=10_000),
+        _ => ADOPTION_TIMEOUT_MS,
+    }
 }
 
 impl Shape {
@@ -102,7 +109,7 @@ impl Shape {
             retained: rng.within(1..=4),
             parallelism: None,
             restarts: Restarts::Always,
-            adoption_timeout_ms: 0,
+            adoption_timeout_ms: ADOPTION_TIMEOUT_MS,
             bounds: bounds::random(rng),
         }
     }
@@ -110,17 +117,13 @@ impl Shape {
     /// The shape with the options that scenarios need.
     pub fn for_scenarios(self, rng: &mut Rng, scenarios: &BTreeSet<Scenario>) -> Self {
         let (parallelism, restarts) = (rng.within(1..=8), Restarts::random(rng));
-        let adoption_timeout_ms = adoption_timeout_ms(&mut rng.fork("adoption timeout"));
+        let adoption_timeout_ms = adoption_timeout_ms(&mut rng.fork("adoption timeout"), scenarios);
         let rare = scenarios.contains(&Scenario::RareCheckpoints);
         Self {
             checkpoint_interval_ms: if rare { HOUR_MS } else { self.checkpoint_interval_ms },
             parallelism: scenarios.contains(&Scenario::FixedParallelism).then_some(parallelism),
             bounds: if scenarios.contains(&Scenario::LargeState) { Bounds::default() } else { self.bounds },
-            adoption_timeout_ms: if scenarios.contains(&Scenario::Adoption) {
-                adoption_timeout_ms
-            } else {
-                0
-            },
+            adoption_timeout_ms,
             restarts: if scenarios.contains(&Scenario::FewRestarts) { restarts } else { Restarts::Always },
             ..self
         }

@@ -6,7 +6,7 @@ use crate::chaos::Trouble;
 use crate::check::Checker;
 use crate::cluster::Cluster;
 use crate::cluster::job::SimulatedJob;
-use crate::cluster::options::{Restarts, Shape};
+use crate::cluster::options::{ADOPTION_TIMEOUT_MS, Restarts, Shape};
 use crate::cluster::setup::Setup;
 use crate::faults::Probe;
 use crate::rng::Rng;
@@ -97,7 +97,7 @@ impl Plan {
             retained: 2,
             parallelism: None,
             restarts: Restarts::Always,
-            adoption_timeout_ms: 0,
+            adoption_timeout_ms: ADOPTION_TIMEOUT_MS,
             bounds: reflow_types::Bounds { batch_records: self.batch_records, ..Default::default() },
         };
         let last = self.schedule.last().map_or(Duration::ZERO, |(at, _)| *at);
