@@ -8,12 +8,13 @@
 //! (when a rescale happens), [`slots`] (slot assignment), [`checkpoint`] (when a checkpoint is triggered, completed, aborted
 //! and deleted), [`manifest`] (the contents of a checkpoint), [`restore`] (how they are redistributed at another
 //! parallelism), [`adoption`] (whether a running attempt goes on under a new leader), [`restart`] (whether and when a failed
-//! job restarts), [`requirements`] (bounds on parallelism), [`rescale`]
+//! job restarts), [`requirements`] (bounds on parallelism), [`autoscaler`] (how many slots it should have), [`rescale`]
 //! (the history of rescales), [`exceptions`] (the history of failures).
 
 pub mod action;
 pub mod adoption;
 pub mod alignment;
+pub mod autoscaler;
 pub mod checkpoint;
 mod end_state;
 pub mod event;
