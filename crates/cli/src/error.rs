@@ -85,6 +85,10 @@ pub(crate) enum CliError {
     CannotRun { program: PathBuf, cause: std::io::Error },
     #[error("cannot read the properties of this machine: {0}")]
     Machine(#[source] std::io::Error),
+    #[error(
+        "cannot listen for probes at {address}: {cause}\n  Set taskmanager.probes.port to a port that is free."
+    )]
+    Probes { address: String, cause: std::io::Error },
     #[error("cannot write the answer: {0}")]
     Output(#[source] std::io::Error),
 }

@@ -4,7 +4,7 @@ use crate::args::Taskmanager;
 use crate::client::distribution;
 use crate::error::CliError;
 use reflow_config::Config;
-use reflow_config::options::HEARTBEAT_SILENCE_TIMEOUT;
+use reflow_config::options::{HEARTBEAT_SILENCE_TIMEOUT, PROBES_PORT};
 use reflow_env::Signal;
 use reflow_env::real::{self, Options};
 use reflow_launch::{exposure, logging, machine, storage, tls};
@@ -39,6 +39,7 @@ pub(crate) fn run(start: &Taskmanager) -> Result<ExitCode, CliError> {
         settings.host_name,
         settings.job_manager
     );
+    serve_probes(&loaded.config, &settings)?;
     let process = Box::new(TaskManager::new(id, settings));
     let mut options = Options {
         signals: true,
@@ -54,4 +55,16 @@ pub(crate) fn run(start: &Taskmanager) -> Result<ExitCode, CliError> {
         tracing::error!("TaskManager {id} ended: {}", exit.reason);
     }
     Ok(ExitCode::from(u8::try_from(exit.code).unwrap_or(1)))
+}
+
+/// Answers probes, if the options ask for it.
+fn serve_probes(config: &Config, settings: &Settings) -> Result<(), CliError> {
+    let Some(port) = PROBES_PORT.get(config) else { return Ok(()) };
+    let host = &settings.bind_host;
+    let (health, mut watch) = (settings.health.clone(), settings.health.watch());
+    let probed = move |now| real::Probed { live: watch.is_alive(now), ready: health.is_ready() };
+    let address = real::serve_probes((host, port), probed)
+        .map_err(|cause| CliError::Probes { address: format!("{host}:{port}"), cause })?;
+    tracing::info!("probes on http://{address}/livez and /readyz");
+    Ok(())
 }

@@ -80,6 +80,16 @@ choice! {
     }
 }
 
+choice! {
+    /// What SIGTERM means to a JobManager.
+    Termination {
+        /// The job is suspended after a checkpoint.
+        Suspend = ["suspend"],
+        /// The tasks process on and are left to the next JobManager.
+        HandOver = ["hand-over"],
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,11 +1,13 @@
 //! The consistency check: rules that involve several options.
 
+use crate::choice::Termination;
 use crate::config::Config;
 use crate::error::ConfigError;
 use crate::option::ConfigOption;
 use crate::options::{
-    DEFAULT_PARALLELISM, EXPONENTIAL_DELAY_INITIAL_BACKOFF, EXPONENTIAL_DELAY_MAX_BACKOFF,
-    HEARTBEAT_INTERVAL, HEARTBEAT_TIMEOUT, MAX_PARALLELISM, S3_ACCESS_KEY, S3_SECRET_KEY,
+    ADOPTION_TIMEOUT, DEFAULT_PARALLELISM, EXPONENTIAL_DELAY_INITIAL_BACKOFF, EXPONENTIAL_DELAY_MAX_BACKOFF,
+    HEARTBEAT_INTERVAL, HEARTBEAT_TIMEOUT, JOB_MANAGER_TERMINATION, MAX_PARALLELISM, S3_ACCESS_KEY,
+    S3_SECRET_KEY,
 };
 use crate::value::OptionType;
 
@@ -47,6 +49,16 @@ pub(crate) fn check(config: &Config) -> Vec<ConfigError> {
     require(
         S3_ACCESS_KEY.get(config).is_some() == S3_SECRET_KEY.get(config).is_some(),
         contradiction(config, &S3_ACCESS_KEY, &S3_SECRET_KEY, "set both or neither"),
+    );
+    require(
+        JOB_MANAGER_TERMINATION.get(config) != Termination::HandOver
+            || !ADOPTION_TIMEOUT.get(config).is_zero(),
+        contradiction(
+            config,
+            &JOB_MANAGER_TERMINATION,
+            &ADOPTION_TIMEOUT,
+            "tasks must process on without a JobManager, or there is nothing to hand over",
+        ),
     );
     problems
 }

@@ -44,7 +44,7 @@ pub mod unsupported;
 pub mod value;
 mod yaml;
 
-pub use choice::{CheckpointingMode, RestartStrategy, Scheduler, SchedulerMode};
+pub use choice::{CheckpointingMode, RestartStrategy, Scheduler, SchedulerMode, Termination};
 pub use config::{Config, Effective};
 pub use error::ConfigError;
 pub use load::{Loaded, Loader};

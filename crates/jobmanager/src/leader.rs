@@ -46,6 +46,10 @@ use reflow_protocol::report::{SubtaskEvent, SubtaskReport};
 use reflow_protocol::snapshot::AfterBarrier;
 use reflow_types::{CheckpointId, Instant, LeaderEpoch, SubtaskId, VertexId};
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+/// How long storage may not answer the checks before the JobManager counts as not ready: two of them.
+const STORAGE_SILENT_AFTER: Duration = Duration::from_secs(15);
 
 /// The purpose of a storage request.
 #[derive(Debug)]
@@ -97,6 +101,8 @@ pub(crate) struct Leader {
     /// The later leadership, if one was found. This one then changes nothing any more.
     pub(crate) deposed: Option<LeaderEpoch>,
     look: Look,
+    /// When storage last answered a check for a later leadership, or this one began.
+    storage_answered_at: Instant,
     log: ChangeLog,
 }
 
@@ -111,6 +117,8 @@ pub(crate) struct LeaderParts {
     /// Where the newest complete checkpoint is recorded.
     pub(crate) completed: Location,
     pub(crate) tickets: Tickets,
+    /// The current time.
+    pub(crate) now: Instant,
 }
 
 impl Leader {
@@ -135,6 +143,7 @@ impl Leader {
             authority: parts.authority,
             deposed: None,
             look: Look::Unscheduled,
+            storage_answered_at: parts.now,
             log: ChangeLog::new(),
         }
     }
@@ -220,6 +229,11 @@ impl Leader {
             self.events.push_back(Event::Tick);
         }
         self.settle(now, out);
+    }
+
+    /// Whether storage answers the checks for a later leadership, which are made every few seconds.
+    pub(crate) fn storage_answers(&self, now: Instant) -> bool {
+        now < self.storage_answered_at + STORAGE_SILENT_AFTER
     }
 
     pub(crate) fn next_wakeup(&self) -> Option<Instant> {
@@ -545,6 +559,9 @@ impl Leader {
     /// Handles the result of a check. If storage did not answer, the next check may.
     fn looked(&mut self, now: Instant, answer: &StoreResult, out: &mut Vec<Output>) {
         self.look.end(now);
+        if answer.is_ok() {
+            self.storage_answered_at = now;
+        }
         // The recording of the end has its own check, and a JobManager that starts after the mark does not depose
         // this one.
         if self.end.is_some() {

@@ -18,13 +18,13 @@ use crate::settings::{AfterJob, JobSpec, Settings};
 use crate::storage::{Storage, Tickets};
 use crate::timeline::Timeline;
 use crate::view::Frame;
-use reflow_config::Config;
+use reflow_config::{Config, Termination};
 use reflow_coordination::checkpoint::retention;
 use reflow_coordination::event::Event;
 use reflow_coordination::scheduler::{Identity, Scheduler};
 use reflow_env::{Input, ListenerId, Location, Output, Process, Signal, StoreResult, Ticket};
 use reflow_types::{Bounds, Instant, JobId};
-use reflow_view::{Cluster, CommandError};
+use reflow_view::{Cluster, CommandError, Readiness};
 use std::time::Duration;
 
 const LISTENER: ListenerId = ListenerId(0);
@@ -185,6 +185,7 @@ impl JobManager {
             deletions: Deletions::new(self.bounds.deletions),
             completed: self.layout.completed(job),
             tickets: self.tickets.clone(),
+            now,
         });
         let outdated = earlier.iter().rev().skip(KEPT_EPOCHS).map(|epoch| self.layout.epoch(*epoch).0);
         leader.schedule_deletion(outdated.collect());
@@ -235,7 +236,18 @@ impl JobManager {
         }
     }
 
+    /// Handles SIGTERM.
     fn on_terminate(&mut self, now: Instant, out: &mut Vec<Output>) {
+        match (&self.phase, self.settings.termination) {
+            (Phase::Leading(led), Termination::HandOver) if !led.suspending => {
+                tracing::info!("told to end: the tasks process on, and the next JobManager takes them over");
+                self.exit(0, String::new(), out);
+            }
+            _ => self.suspend(now, out),
+        }
+    }
+
+    fn suspend(&mut self, now: Instant, out: &mut Vec<Output>) {
         match &mut self.phase {
             Phase::Leading(led) if !led.suspending => {
                 tracing::info!("told to end: suspending the job after a checkpoint");
@@ -265,7 +277,7 @@ impl JobManager {
             _ => false,
         };
         if !waits {
-            self.on_terminate(now, out);
+            self.suspend(now, out);
         }
     }
 
@@ -372,10 +384,15 @@ impl JobManager {
     }
 
     fn publish(&mut self, now: Instant) {
+        let readiness = match &self.phase {
+            Phase::Leading(led) if !led.leader.storage_answers(now) => Readiness::StorageSilent,
+            _ => Readiness::Leading,
+        };
         let view = match &mut self.phase {
             Phase::Leading(led) | Phase::Ending(led, _) | Phase::Shown(led, _) => {
                 let mut view = self.frame.leading(now, led.job, &led.leader, &self.handle.view());
                 led.timeline.follow(&mut view);
+                view.readiness = readiness;
                 view
             }
             Phase::Ended => return,

@@ -2,7 +2,7 @@
 
 use crate::layout::is_absolute;
 use reflow_api::Enumerator;
-use reflow_config::{Config, options};
+use reflow_config::{Config, Termination, options};
 use reflow_env::Location;
 use reflow_graph::JobGraph;
 use reflow_protocol::deployment::Artifact;
@@ -59,6 +59,8 @@ pub(crate) struct Settings {
     /// `-s`: the savepoint from which a new job starts.
     pub(crate) start_from: Option<String>,
     pub(crate) after_job: AfterJob,
+    /// What SIGTERM means.
+    pub(crate) termination: Termination,
 }
 
 /// What the JobManager does when its job has ended.
@@ -98,6 +100,7 @@ impl Settings {
                 true => AfterJob::End,
                 false => AfterJob::Stay,
             },
+            termination: options::JOB_MANAGER_TERMINATION.get(config),
         }
     }
 }

@@ -9,7 +9,7 @@
 //! trace, and a known path with the wrong method is answered by 405 with an `Allow` header instead of Flink's 404.
 //!
 //! `crates/schema` defines the JSON and makes the answers from a view. Reading order here: `routes` (the paths), `server`,
-//! `connections`, `guard` (which requests are passed on), `origin` (what pages of other servers may do), `credentials`, `page`, `artifact` (the job's executable, for TaskManagers).
+//! `connections`, `guard` (which requests are passed on), `origin` (what pages of other servers may do), `credentials`, `probes` (which need none), `page`, `artifact` (the job's executable, for TaskManagers).
 
 mod artifact;
 mod connections;
@@ -17,6 +17,7 @@ mod credentials;
 mod guard;
 mod origin;
 mod page;
+mod probes;
 mod routes;
 mod server;
 

@@ -17,7 +17,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, delete, get, patch, post, put};
 
 use crate::guard::{Access, guard};
-use crate::page;
+use crate::{page, probes};
 use ask::Ask;
 pub(crate) use failure::Failure;
 use read::{Answer, read};
@@ -29,6 +29,7 @@ const MAX_BODY_BYTES: usize = 1 << 20;
 
 /// All routes: the API with and without its version, and the web interface.
 pub(crate) fn router<C: Cluster>(cluster: Arc<C>, access: Access) -> Router {
+    let probes = probes::routes(&cluster);
     Router::new()
         .merge(api().router)
         .nest("/v1", api().router)
@@ -40,6 +41,7 @@ pub(crate) fn router<C: Cluster>(cluster: Arc<C>, access: Access) -> Router {
         .layer(map_response(with_headers))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(cluster)
+        .merge(probes)
 }
 
 /// The routes, and their paths and methods, which a test compares with the OpenAPI document.

@@ -389,6 +389,11 @@ impl TaskManager {
         send(conn, &FromTaskManager::Draining, out);
     }
 
+    /// Whether it can run a part of the job.
+    fn is_ready(&self) -> bool {
+        self.link.registered().is_some() && self.proof.is_none() && self.drain_until.is_none() && !self.ended
+    }
+
     fn stop_executors(&mut self, out: &mut Vec<Output>) {
         let children =
             std::mem::take(&mut self.executors).into_values().filter_map(|executor| executor.child);
@@ -444,6 +449,7 @@ impl Process for TaskManager {
             | Input::Accepted { .. }
             | Input::Called { .. } => {}
         }
+        self.settings.health.report(self.is_ready());
     }
 
     fn next_wakeup(&self) -> Option<Instant> {

@@ -1,5 +1,6 @@
 //! The TaskManager's parameters: its options and the properties of the machine.
 
+use crate::health::Health;
 use reflow_config::{Config, options};
 use reflow_protocol::control::Hardware;
 use std::path::PathBuf;
@@ -79,6 +80,8 @@ pub struct Settings {
     pub pid: u32,
     /// As in [`Machine`].
     pub memory_in_use: fn() -> u64,
+    /// What it reports of itself to the thread that answers probes.
+    pub health: Health,
 }
 
 impl Settings {
@@ -115,6 +118,7 @@ impl Settings {
             target: machine.target,
             pid: machine.pid,
             memory_in_use: machine.memory_in_use,
+            health: Health::default(),
         }
     }
 }

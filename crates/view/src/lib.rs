@@ -24,6 +24,7 @@ mod checkpoint;
 mod cluster;
 mod id;
 mod job;
+mod readiness;
 mod rescale;
 mod status;
 pub mod summary;
@@ -39,6 +40,7 @@ pub use checkpoint::{
 pub use cluster::{Cluster, Command, CommandError, OperationStatus, Reply};
 pub use id::{RequestId, RescaleId};
 pub use job::{ExceptionView, ExecutionConfigView, JobView};
+pub use readiness::Readiness;
 pub use rescale::{
     LiveOutcomeView, LivePhaseView, LiveRescaleView, RescaleConfigView, RescaleCounts, RescaleView,
     RescalesView, ResourceProfileView, SchedulerStateView, SlotRescaleView, TerminalState, TerminatedReason,
@@ -67,6 +69,8 @@ pub struct ClusterView {
     pub commit: String,
     /// The effective configuration of the JobManager, without secrets.
     pub configuration: BTreeMap<String, String>,
+    /// Whether the JobManager can do its work.
+    pub readiness: Readiness,
     /// Whether jobs may be cancelled over REST.
     pub cancel_enabled: bool,
     /// Whether the parallelism may be changed over REST.

@@ -7,6 +7,7 @@ mod fetched_job;
 mod first_process;
 mod lost_job_manager;
 mod lost_logs;
+mod pods;
 mod quick_start;
 mod replaced_job;
 mod steering;

@@ -252,6 +252,11 @@ fn contradictions() {
         yaml("s3.secret-key: hunter2"),
         "`s3.access-key` is not set, but `s3.secret-key` is set: set both or neither",
     );
+    check_error(
+        yaml("jobmanager.termination: hand-over\njobmanager.adoption.timeout: 0 s\n"),
+        "`jobmanager.termination` is hand-over, but `jobmanager.adoption.timeout` is 0 s: \
+         tasks must process on without a JobManager, or there is nothing to hand over",
+    );
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::section::{Section, section};
+use crate::choice::Termination;
 use crate::option::{ConfigOption, option};
 
 section! { "Network and failure detection" {
@@ -58,6 +59,11 @@ section! { "Network and failure detection" {
     /// takes them over. After that time they end, and the job resumes from its last checkpoint. `0`: they end with their
     /// JobManager.
     ADOPTION_TIMEOUT: Duration = option("jobmanager.adoption.timeout").default("2 min");
+
+    /// What SIGTERM means to a JobManager. `suspend`: it takes a checkpoint, ends the tasks, and its next start resumes the
+    /// job. `hand-over`: it ends at once, the tasks process on, and the next JobManager takes them over; so a pod that is
+    /// evicted or replaced does not interrupt the job. `hand-over` needs `jobmanager.adoption.timeout`.
+    JOB_MANAGER_TERMINATION: Termination = option("jobmanager.termination").default("suspend");
 
     /// The name by which a JobManager finds its job in the checkpoint storage.
     CLUSTER_ID: String = option("high-availability.cluster-id").default("default");

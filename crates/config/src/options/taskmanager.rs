@@ -22,8 +22,14 @@ section! { "TaskManager" {
 
     /// How long a running job may take to move off a TaskManager that is drained (SIGTERM, `reflow drain`). After
     /// that the job takes a checkpoint and restarts without it. After twice this time the TaskManager ends in any
-    /// case, and the job recovers from its last checkpoint.
-    DRAIN_TIMEOUT: Duration = option("taskmanager.drain.timeout").default("5 min");
+    /// case, and the job recovers from its last checkpoint. The default fits the 30 s that Kubernetes gives a pod to end;
+    /// where machines are not taken away so soon, a longer time lets more state move without a restart.
+    DRAIN_TIMEOUT: Duration = option("taskmanager.drain.timeout").default("12 s");
+
+    /// A port for probes over HTTP: `/livez` answers 200 while the TaskManager's loop turns, `/readyz` while it is registered
+    /// with a JobManager, sees the checkpoint storage and is not being drained. It listens on `taskmanager.bind-host` and tells
+    /// nothing else. Unset: no port.
+    PROBES_PORT: Option<u16> = option("taskmanager.probes.port");
 
     /// How long a slot may take to end its subtasks. If it takes longer, its process is killed. `0` waits without a
     /// limit.

@@ -10,7 +10,7 @@
 //! not read is bounded per connection ([`Options::write_bytes`]), and then the connection is closed.
 //!
 //! Reading order: `driver` (the loop), `exit`, `alive`, `options`, `clock`, `inbox`, `connection`, `tls`, `newcomers`, `outlet`, `descriptors`, `storage`, `calls`, `child`, `parent`
-//! (the child's side), `slot`, `interrupt`, and `init`, which is apart: a process that only starts another.
+//! (the child's side), `slot`, `interrupt`, and, apart, `init` (a process that only starts another) and `probes`.
 
 mod alive;
 mod calls;
@@ -27,6 +27,7 @@ mod newcomers;
 mod options;
 mod outlet;
 mod parent;
+mod probes;
 mod slot;
 mod storage;
 #[cfg(feature = "tls")]
@@ -39,6 +40,7 @@ pub use exit::Exit;
 pub use init::{is_first_process, run_as_first_process};
 pub use options::{ChildFactory, ChildMode, Options};
 pub use parent::{end_when_stdin_closes, read_stdin};
+pub use probes::{Probed, serve_probes};
 pub use storage::{BlockingStorage, Storage, StorageOptions};
 #[cfg(feature = "tls")]
 pub use tls::{Tls, TlsError, TlsFiles};

@@ -3,6 +3,7 @@
 use crate::client::Server;
 use crate::fixture::{FakeCluster, JOB, cluster};
 use reflow_rest::{Credentials, Limits};
+use reflow_view::{ClusterView, Readiness};
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::task::JoinSet;
@@ -17,12 +18,16 @@ fn file(name: &str, text: &str) -> PathBuf {
 }
 
 async fn locked(name: &str) -> Server {
+    locked_with(name, cluster()).await
+}
+
+async fn locked_with(name: &str, view: ClusterView) -> Server {
     let text =
         format!("# who\nanna:read:{READER}\n\nbert:write:{WRITER}\ncleo:write:{}\n", hashed("hunter42"));
     let path = file(name, &text);
     let credentials = Credentials::read(&path).unwrap();
     std::fs::remove_file(path).unwrap();
-    Server::start_locked(FakeCluster::obedient(cluster()), Limits::default(), Some(credentials)).await
+    Server::start_locked(FakeCluster::obedient(view), Limits::default(), Some(credentials)).await
 }
 
 fn hashed(password: &str) -> String {
@@ -39,6 +44,21 @@ fn basic(name_and_password: &str) -> String {
 
 fn bearer(token: &str) -> String {
     format!("Authorization: Bearer {token}\r\n")
+}
+
+#[tokio::test]
+async fn probes_need_no_token_and_disclose_nothing() {
+    let answers = async |readiness| {
+        let view = ClusterView { readiness, ..cluster() };
+        let server = locked_with("probes", view).await;
+        let (live, ready) = (server.get("/livez").await, server.get("/readyz").await);
+        assert_eq!((live.status, &*live.body), (200, "ok\n"));
+        assert_eq!(server.request("POST", "/readyz", "").await.status, 405);
+        (ready.status, ready.body)
+    };
+    assert_eq!(answers(Readiness::Leading).await, (200, "ok\n".to_owned()));
+    assert_eq!(answers(Readiness::Starting).await.0, 503);
+    assert_eq!(answers(Readiness::StorageSilent).await.0, 503);
 }
 
 #[tokio::test]

@@ -72,6 +72,7 @@ impl Cluster for FakeCluster {
 /// The cluster of the recording.
 pub(crate) fn cluster() -> ClusterView {
     ClusterView {
+        readiness: reflow_view::Readiness::Leading,
         now_ms: NOW_MS,
         version: "2.3.0".to_owned(),
         commit: "c0f8d1a".to_owned(),

@@ -1,0 +1,13 @@
+//! Whether a JobManager can do its work.
+
+/// Whether a JobManager can do its work.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Readiness {
+    /// It does not lead its job yet.
+    #[default]
+    Starting,
+    /// It leads its job, or shows the one that has ended.
+    Leading,
+    /// It leads its job, but the checkpoint storage has not answered for some time.
+    StorageSilent,
+}
