@@ -9,12 +9,13 @@
 //! tasks, so a simulation depends on it, and each decision is spread over await points. With inputs and outputs as data, a
 //! test can feed a process by hand, and the trace of a run is a log of values.
 //!
-//! Reading order: [`process`], [`store`], [`external`], [`request`], [`slot`], [`signal`], [`real`].
+//! Reading order: [`process`], [`pauses`], [`store`], [`external`], [`request`], [`slot`], [`signal`], [`real`].
 
 extern crate reflow_types as reflow; // the name in derived code
 
 pub mod clock;
 pub mod external;
+pub mod pauses;
 pub mod process;
 #[cfg(feature = "real")]
 pub mod real;
@@ -25,6 +26,7 @@ pub mod store;
 
 pub use clock::Clock;
 pub use external::{AnyAnswer, Call, CallError, CallResult, Client};
+pub use pauses::Pauses;
 pub use process::{ChildCommand, ChildId, ConnId, Input, ListenerId, MAX_FRAME_BYTES, Output, Process};
 pub use request::{Answer, Request, RequestError};
 pub use signal::Signal;

@@ -140,6 +140,11 @@ impl Link {
         self.last_message_at = now;
     }
 
+    /// This process was paused, so the JobManager has not kept it waiting for that long.
+    pub(super) fn excuse(&mut self, pause: Duration) {
+        self.last_message_at = self.last_message_at + pause;
+    }
+
     /// Sends a message, if the executor is registered.
     pub(super) fn send(&self, out: &mut Vec<Output>, message: &FromExecutor) {
         if self.is_registered() {

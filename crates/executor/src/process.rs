@@ -19,7 +19,7 @@ use super::unsent::Unsent;
 use super::watch::{self, GiveBack, LongSteps, WATCH_INTERVAL};
 use bytes::Bytes;
 use ending::Ending;
-use reflow_env::{ConnId, Input, ListenerId, MAX_FRAME_BYTES, Output, Process};
+use reflow_env::{ConnId, Input, ListenerId, MAX_FRAME_BYTES, Output, Pauses, Process};
 use reflow_network::{Hub, Outgoing};
 use reflow_protocol::command::{AttemptCommand, CheckpointCommand, Command, RescaleCommand, SnapshotKind};
 use reflow_protocol::control::{FromExecutor, ToExecutor};
@@ -69,6 +69,7 @@ pub struct Executor {
     /// The leadership whose checkpoints the state that the slots retain knows by their ids.
     retained_epoch: Option<LeaderEpoch>,
     next_watch: Instant,
+    pauses: Pauses,
     long_steps: LongSteps,
     give_back: GiveBack,
 }
@@ -95,6 +96,7 @@ impl Executor {
             fence: Fence::default(),
             retained_epoch: None,
             next_watch: Instant::default(),
+            pauses: Pauses::default(),
             long_steps: LongSteps::default(),
             give_back: GiveBack::default(),
             options,
@@ -435,7 +437,6 @@ impl Executor {
     }
 
     fn tick(&mut self, now: Instant, out: &mut Vec<Output>) {
-        self.watch_job_manager(now, out);
         if now >= self.next_watch {
             self.next_watch = now + WATCH_INTERVAL;
             self.watch_steps(now);
@@ -498,9 +499,13 @@ fn builder<'a>(
 
 impl Process for Executor {
     fn handle(&mut self, now: Instant, input: Input, out: &mut Vec<Output>) {
+        if let Some(pause) = self.pauses.on_input(now, WATCH_INTERVAL) {
+            self.job_manager.excuse(pause);
+        }
         match input {
             Input::Start => self.start(now, out),
-            Input::Wakeup => {}
+            // Only now: before, messages of the JobManager may wait in the inbox.
+            Input::Wakeup => self.watch_job_manager(now, out),
             Input::Listening { address, .. } => {
                 let port = address.rsplit(':').next().unwrap_or_default();
                 let host = &self.options.start.host;
@@ -537,7 +542,8 @@ impl Process for Executor {
             }
             Input::Stored { ticket, result } => self.slots().answer(ticket, result),
             Input::Called { ticket, result } => self.slots().answer(ticket, result),
-            Input::ChildExited { .. } => {}
+            // `Closed` follows.
+            Input::Silent { .. } | Input::ChildExited { .. } => {}
             Input::Terminate => out.push(Output::Exit { code: 0, reason: String::new() }),
         }
         self.pump(now, out);

@@ -66,6 +66,13 @@ impl Executor {
         }
     }
 
+    /// The JobManager was paused, so the executor has not kept it waiting for that long.
+    pub(crate) fn excuse(&mut self, pause: Duration) {
+        if let Stage::Registered { last_message_at, .. } = &mut self.stage {
+            *last_message_at = *last_message_at + pause;
+        }
+    }
+
     /// The reason for killing it when it is overdue.
     pub(crate) fn problem(&self) -> String {
         match &self.stage {

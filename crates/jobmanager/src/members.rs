@@ -140,6 +140,27 @@ impl Members {
         }
     }
 
+    /// This process was paused, so nobody has kept it waiting for that long.
+    pub(crate) fn excuse(&mut self, pause: Duration) {
+        for peer in self.peers.values_mut() {
+            if let Peer::Unidentified { since } | Peer::Identified { since, .. } = peer {
+                *since = *since + pause;
+            }
+        }
+        for task_manager in self.task_managers.values_mut() {
+            task_manager.last_message_at = task_manager.last_message_at + pause;
+        }
+        self.executors.values_mut().for_each(|executor| executor.excuse(pause));
+    }
+
+    /// The peer of a connection has given no sign of life. An executor that hangs is stopped at once: its TaskManager would
+    /// wait in vain for its end. A TaskManager is lost when its connection closes, which follows.
+    pub(crate) fn silent(&mut self, now: Instant, conn: ConnId, out: &mut Vec<Output>) {
+        if let Some(Peer::Executor(id)) = self.peers.get(&conn) {
+            self.stop_executor(now, *id, "no sign of life within heartbeat.silence-timeout", out);
+        }
+    }
+
     /// Removes members that have been silent for too long, and starts executors that are due.
     pub(crate) fn on_time(&mut self, now: Instant, out: &mut Vec<Output>) {
         let late = |since: &Instant| now >= *since + REGISTRATION_TIMEOUT;

@@ -22,7 +22,7 @@ use reflow_config::{Config, Termination};
 use reflow_coordination::checkpoint::retention;
 use reflow_coordination::event::Event;
 use reflow_coordination::scheduler::{Identity, Scheduler};
-use reflow_env::{Input, ListenerId, Location, Output, Process, Signal, StoreResult, Ticket};
+use reflow_env::{Input, ListenerId, Location, Output, Pauses, Process, Signal, StoreResult, Ticket};
 use reflow_types::{Bounds, Instant, JobId};
 use reflow_view::{Cluster, CommandError, Readiness};
 use std::time::Duration;
@@ -56,6 +56,7 @@ pub struct JobManager {
     /// The clock of that time.
     clock: String,
     changed: bool,
+    pauses: Pauses,
     phase: Phase,
 }
 
@@ -106,6 +107,7 @@ impl JobManager {
             view_at: Instant(0),
             started_at: Instant(0),
             changed: true,
+            pauses: Pauses::default(),
             phase: Phase::Opening,
         };
         (job_manager, handle)
@@ -269,6 +271,16 @@ impl JobManager {
         }
     }
 
+    fn after_pause(&mut self, pause: Duration) {
+        tracing::warn!(
+            "this process was paused for {} ms: nobody counts as silent for that",
+            pause.as_millis()
+        );
+        if let Phase::Leading(led) = &mut self.phase {
+            led.leader.members.excuse(pause);
+        }
+    }
+
     /// Ends because a user requested it over REST. The second request does not end a checkpoint that the first waits for.
     fn shut_down(&mut self, now: Instant, out: &mut Vec<Output>) {
         let waits = match &self.phase {
@@ -298,6 +310,7 @@ impl JobManager {
         match input {
             Input::Accepted { conn, .. } => members.accepted(now, conn, out),
             Input::Received { conn, frame } => members.received(now, conn, &frame, out),
+            Input::Silent { conn } => members.silent(now, conn, out),
             Input::Closed { conn, reason } => members.closed(now, conn, &reason, out),
             _ => {}
         }
@@ -422,6 +435,9 @@ impl Process for JobManager {
         if matches!(self.phase, Phase::Ended) {
             return;
         }
+        if let Some(pause) = self.pauses.on_input(now, VIEW_AT_LEAST_EVERY) {
+            self.after_pause(pause);
+        }
         self.changed |= !matches!(input, Input::Wakeup);
         match input {
             Input::Start => self.start(now, out),
@@ -431,7 +447,7 @@ impl Process for JobManager {
                 self.fail(&JobManagerError::Listen { address, error }, out);
             }
             Input::Wakeup => self.on_time(now, out),
-            Input::Accepted { .. } | Input::Received { .. } | Input::Closed { .. } => {
+            Input::Accepted { .. } | Input::Received { .. } | Input::Silent { .. } | Input::Closed { .. } => {
                 self.on_connection(now, input, out);
             }
             Input::Stored { ticket, result } => self.on_stored(now, ticket, result, out),

@@ -102,6 +102,7 @@ fn digest(input: &Input) -> (u64, u64) {
         Input::Called { ticket, result } => (11, ticket.0 ^ xxh3_64(called(result).as_bytes())),
         Input::ChildExited { child, .. } => (9, child.0),
         Input::Terminate => (10, 0),
+        Input::Silent { conn } => (12, conn.0),
     }
 }
 

@@ -92,6 +92,18 @@ impl Link {
         }
     }
 
+    /// The time between two heartbeats, if the TaskManager is registered.
+    pub(super) fn interval(&self) -> Option<Duration> {
+        if let Stage::Up { interval, .. } = self.stage { Some(interval) } else { None }
+    }
+
+    /// This process was paused, so the JobManager has not kept it waiting for that long.
+    pub(super) fn excuse(&mut self, pause: Duration) {
+        if let Stage::Up { received_at, .. } = &mut self.stage {
+            *received_at = *received_at + pause;
+        }
+    }
+
     /// Handles the loss of the connection, or a failed attempt. Returns whether to log a warning.
     pub(super) fn down(&mut self, now: Instant, problem: &str) -> bool {
         let was_up = self.registered().is_some();

@@ -6,13 +6,16 @@ use super::link::{Due, Link, Stage};
 use super::proof::{Proof, Verdict};
 use super::settings::Settings;
 use bytes::Bytes;
-use reflow_env::{ChildCommand, ChildId, ConnId, Input, Output, Process, StoreOp, StoreResult, Ticket};
+use reflow_env::{
+    ChildCommand, ChildId, ConnId, Input, Output, Pauses, Process, StoreOp, StoreResult, Ticket,
+};
 use reflow_protocol::control::{FromTaskManager, StorageProof, ToTaskManager};
 use reflow_protocol::deployment::{ExecutorStart, StartExecutor};
 use reflow_protocol::hello::Hello;
 use reflow_types::{ExecutorId, Instant, JobId, LeaderEpoch, TaskManagerId, injected_fault};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// A TaskManager.
 ///
@@ -40,6 +43,7 @@ pub struct TaskManager {
     proof: Option<Proof>,
     /// When it stops waiting for the job to leave.
     drain_until: Option<Instant>,
+    pauses: Pauses,
     ended: bool,
     next_conn: u64,
     next_ticket: u64,
@@ -77,6 +81,7 @@ impl TaskManager {
             followed: None,
             proof: None,
             drain_until: None,
+            pauses: Pauses::default(),
             ended: false,
             next_conn: 0,
             next_ticket: 0,
@@ -421,6 +426,10 @@ impl Process for TaskManager {
         if self.ended {
             return;
         }
+        // Without a registration it waits for nothing that is due sooner than its answers are.
+        if let Some(pause) = self.pauses.on_input(now, self.link.interval().unwrap_or(Duration::MAX)) {
+            self.link.excuse(pause);
+        }
         match input {
             Input::Start => {
                 self.link.start(now);
@@ -443,6 +452,7 @@ impl Process for TaskManager {
             // Inputs of a former connection; and the process never listens or calls.
             Input::Connected { .. }
             | Input::Received { .. }
+            | Input::Silent { .. }
             | Input::Closed { .. }
             | Input::Listening { .. }
             | Input::ListenFailed { .. }

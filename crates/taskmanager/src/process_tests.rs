@@ -202,6 +202,17 @@ fn silence_counts_as_no_answer() {
 }
 
 #[test]
+fn a_pause_of_the_task_manager_is_not_the_job_managers_silence() {
+    let mut driven = registered();
+    let closes = |output: &Output| matches!(output, Output::Close { conn: CONN });
+    driven.now = driven.now + Duration::from_secs(600);
+    driven.feed(Input::Wakeup);
+    assert!(!driven.out.iter().any(closes), "the answers may wait to be read");
+    driven.pass(Duration::from_secs(60));
+    assert!(driven.out.iter().any(closes), "they did not come");
+}
+
+#[test]
 fn a_refusal_ends_it_with_the_reason() {
     let mut driven = start();
     driven.feed(Input::Connected { conn: CONN, local: "10.0.0.7".into() });

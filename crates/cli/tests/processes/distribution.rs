@@ -174,6 +174,14 @@ pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
+/// How long something takes.
+pub(crate) fn elapsed(work: impl FnOnce()) -> Duration {
+    #[expect(clippy::disallowed_methods, reason = "real processes take real time")]
+    let begun = std::time::Instant::now();
+    work();
+    begun.elapsed()
+}
+
 /// Polls a condition, for at most two minutes.
 pub(crate) fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
     let (_never, pause) = mpsc::channel::<()>();

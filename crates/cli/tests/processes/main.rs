@@ -5,6 +5,7 @@
 mod distribution;
 mod fetched_job;
 mod first_process;
+mod frozen;
 mod lost_job_manager;
 mod lost_logs;
 mod pods;

@@ -31,10 +31,10 @@ section! { "Network and failure detection" {
     TASK_MANAGER_DATA_PORT: u16 = option("taskmanager.data.port").default("0");
 
     /// How long a connection between two processes may bring nothing, not even a sign of life, before it counts as
-    /// closed, such as `2 s`. This notices frozen machines and cut cables sooner than heartbeats do. The I/O threads
-    /// give signs of life, five in this time, so busy slots do not delay them. Set the same value for all processes.
-    /// `0`: connections bring no signs of life.
-    HEARTBEAT_SILENCE_TIMEOUT: Duration = option("heartbeat.silence-timeout").default("0 ms");
+    /// closed. This notices frozen machines and cut cables. The I/O threads give signs of life, five in this time, so
+    /// busy slots do not delay them. Set the same value for all processes. `0`: connections bring no signs of life, and
+    /// only `heartbeat.timeout` counts.
+    HEARTBEAT_SILENCE_TIMEOUT: Duration = option("heartbeat.silence-timeout").default("2 s");
 
     /// Whether connections between processes are encrypted, and each side shows a certificate that `security.ssl.internal.ca`
     /// has signed. All processes of a cluster need the same value.
@@ -52,8 +52,9 @@ section! { "Network and failure detection" {
     /// The time between two heartbeats of a JobManager and a TaskManager.
     HEARTBEAT_INTERVAL: Duration = option("heartbeat.interval").default("1 s");
 
-    /// How long a process may send no heartbeat before it counts as lost. A closed connection counts at once.
-    HEARTBEAT_TIMEOUT: Duration = option("heartbeat.timeout").default("5 s");
+    /// How long a process may send no heartbeat before it counts as lost. A closed connection counts at once, and a
+    /// silent one after `heartbeat.silence-timeout`, so this is for processes that run and do not answer.
+    HEARTBEAT_TIMEOUT: Duration = option("heartbeat.timeout").default("50 s");
 
     /// How long tasks process on without a JobManager. They commit no output meanwhile, and a JobManager that is started
     /// takes them over. After that time they end, and the job resumes from its last checkpoint. `0`: they end with their

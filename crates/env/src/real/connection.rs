@@ -1,12 +1,12 @@
 //! TCP connections, with TLS if [`Options`] say so: frames with a `u32` little-endian length before each.
 //!
 //! A connection that has nothing to send for a while sends a sign of life, and one that brings nothing for
-//! [`Options::silence_timeout`] is closed. This is how a frozen process and a cut cable are noticed. Only the I/O threads
-//! take part, so a busy event loop or busy slots delay no sign of life. A process whose event loop hangs still gives
-//! signs of life; its heartbeats, which the loop sends, end.
+//! [`Options::silence_timeout`] is closed, which [`Input::Silent`] announces. This is how a frozen process and a cut
+//! cable are noticed. Only the I/O threads take part, so a busy event loop or busy slots delay no sign of life. A process
+//! whose event loop hangs still gives signs of life; its heartbeats, which the loop sends, end.
 //!
 //! Each connection has one task, which reads and writes. It ends when the peer closes the connection, sends
-//! something that is not a frame, or does not read. Then it puts [`Input::Closed`] into the inbox, which is the
+//! something that is not a frame, does not read, or is silent. Then it puts [`Input::Closed`] into the inbox, which is the
 //! last input of the connection. When the process closes the connection, the task sends the queued frames, shuts
 //! down its side, and waits a bounded time for the peer to close, because closing a socket with unread bytes
 //! discards data that the peer has not read yet.
@@ -15,6 +15,7 @@ use super::alive::Alive;
 use super::inbox::{Event, Inbox};
 use super::newcomers::{Newcomer, Newcomers};
 use super::outlet::{Outlet, Shared, State};
+use super::silence::{self, SIGNS_IN_TIMEOUT};
 use super::{Options, descriptor_limit};
 use crate::process::MAX_FRAME_BYTES;
 use crate::{ConnId, Input, ListenerId};
@@ -32,8 +33,6 @@ use tokio::time::timeout;
 
 /// A sign of life, in place of a frame's length. No frame is that long.
 const SIGN_OF_LIFE: u32 = u32::MAX;
-/// Signs of life that are sent in the time within which one must arrive.
-const SIGNS_IN_TIMEOUT: u32 = 5;
 /// Bytes that are read at a time, unless a large frame is being received.
 const READ_CHUNK: usize = 64 << 10;
 /// Bytes that are read at a time from a peer that has not identified itself.
@@ -78,6 +77,7 @@ impl Network {
                 stream = connecting => match stream {
                     Ok(stream) => stream.map_err(|e| format!("cannot connect to {address}: {e}")),
                     Err(_) => {
+                        network.inbox.push_input(Input::Silent { conn });
                         let waited = network.options.connect_timeout;
                         Err(format!("cannot connect to {address}: no answer within {waited:?}"))
                     }
@@ -233,6 +233,7 @@ impl Network {
             buffer: BytesMut::new(),
             budget: Arc::new(Semaphore::new(max_bytes as usize)),
             silence_timeout: self.options.silence_timeout(),
+            silent: false,
             most: max_bytes,
             least: max_bytes.div_ceil(self.options.read_frames.max(1)),
         };
@@ -245,7 +246,12 @@ impl Network {
         loop {
             match reading.next(MAX_FRAME_BYTES, READ_CHUNK).await {
                 Ok((frame, permit)) => self.inbox.push(Event::Frame { conn, frame, permit }),
-                Err(reason) => return reason,
+                Err(reason) => {
+                    if reading.silent {
+                        self.inbox.push_input(Input::Silent { conn });
+                    }
+                    return reason;
+                }
             }
         }
     }
@@ -334,6 +340,8 @@ struct Reading<'a, R> {
     from_peer: &'a mut R,
     buffer: BytesMut,
     silence_timeout: Option<Duration>,
+    /// Whether the peer has sent nothing for that long.
+    silent: bool,
     /// Permits for the bytes that may be in the inbox.
     budget: Arc<Semaphore>,
     most: u32,
@@ -381,7 +389,8 @@ impl<R: AsyncRead + Unpin> Reading<'_, R> {
             let reading = self.from_peer.read_buf(&mut self.buffer);
             let read = match self.silence_timeout {
                 None => reading.await,
-                Some(patience) => timeout(patience, reading).await.unwrap_or_else(|_| {
+                Some(patience) => silence::within(patience, reading).await.unwrap_or_else(|| {
+                    self.silent = true;
                     let silent = format!("the peer has been silent for {} ms", patience.as_millis());
                     Err(io::Error::new(io::ErrorKind::TimedOut, silent))
                 }),

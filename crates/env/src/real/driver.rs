@@ -189,6 +189,13 @@ impl Driver {
                 }
             }
             let due = self.time_to_wakeup().is_some_and(|wait| wait.is_zero());
+            if due {
+                // The process will judge whose messages are missing, so it first gets those that came during the batch.
+                self.inbox.take(&mut batch);
+                if let Some(exit) = batch.drain(..).find_map(|event| self.on_event(event)) {
+                    return exit;
+                }
+            }
             if (raised || due)
                 && let Some(exit) = self.step(Input::Wakeup)
             {
@@ -218,7 +225,9 @@ impl Driver {
             Event::Kill => return Some(Exit { code: Exit::KILLED, reason: "killed".into() }),
         };
         match &input {
-            Input::Connected { conn, .. } if !self.outlets.contains_key(conn) => return None,
+            Input::Connected { conn, .. } | Input::Silent { conn } if !self.outlets.contains_key(conn) => {
+                return None;
+            }
             Input::Closed { conn, .. } => drop(self.outlets.remove(conn)?),
             Input::ChildExited { child, .. } => self.children.ended(*child),
             Input::Called { ticket, .. } if !self.calls.ended(*ticket) => return None,
@@ -272,7 +281,7 @@ impl Driver {
                     inbox.push_input(Input::Stored { ticket, result });
                 });
             }
-            Output::Call { ticket, call } => self.calls.start(ticket, call, &self.inbox, &self.runtime),
+            Output::Call { ticket, call } => self.calls.start(ticket, call, &self.inbox),
             Output::CancelCall { ticket } => self.calls.cancel(ticket),
             Output::StartChild { child, command } => {
                 self.start_child(child, command);
@@ -332,5 +341,47 @@ impl Driver {
         if self.slots_ended.recv_timeout(patience) == timed_out {
             tracing::warn!("a slot has not ended its step after {patience:?}");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use reflow_types::Instant;
+
+    /// A process that something reaches while it handles its first input, for longer than it wanted to wait for it.
+    struct Late {
+        inbox: Inbox,
+        wake_at: Option<Instant>,
+        seen: Vec<&'static str>,
+    }
+
+    impl Process for Late {
+        fn handle(&mut self, now: Instant, input: Input, out: &mut Vec<Output>) {
+            match input {
+                Input::Start => {
+                    self.wake_at = Some(now);
+                    self.inbox.push_input(Input::Terminate);
+                }
+                Input::Terminate if self.seen.is_empty() => {
+                    self.seen.push("first");
+                    self.inbox.push_input(Input::Terminate);
+                }
+                Input::Terminate => self.seen.push("second"),
+                _ => out.push(Output::Exit { code: 0, reason: self.seen.join(", ") }),
+            }
+        }
+
+        fn next_wakeup(&self) -> Option<Instant> {
+            self.wake_at
+        }
+    }
+
+    #[test]
+    fn a_process_gets_what_has_arrived_before_it_judges_by_the_time() {
+        let inbox = Inbox::new(Signal::default());
+        let late = Late { inbox: inbox.clone(), wake_at: None, seen: Vec::new() };
+        let exit = drive(Box::new(late), inbox, Options::default());
+        assert_eq!(exit.reason, "first, second");
     }
 }

@@ -9,7 +9,7 @@
 //! ([`Options::read_bytes`]), so that a slow process pushes back on its peers; what is sent to a peer that does
 //! not read is bounded per connection ([`Options::write_bytes`]), and then the connection is closed.
 //!
-//! Reading order: `driver` (the loop), `exit`, `alive`, `options`, `clock`, `inbox`, `connection`, `tls`, `newcomers`, `outlet`, `descriptors`, `storage`, `calls`, `child`, `parent`
+//! Reading order: `driver` (the loop), `exit`, `alive`, `options`, `clock`, `inbox`, `connection`, `silence`, `tls`, `newcomers`, `outlet`, `descriptors`, `storage`, `calls`, `child`, `parent`
 //! (the child's side), `slot`, `interrupt`, and, apart, `init` (a process that only starts another) and `probes`.
 
 mod alive;
@@ -28,6 +28,7 @@ mod options;
 mod outlet;
 mod parent;
 mod probes;
+mod silence;
 mod slot;
 mod storage;
 #[cfg(feature = "tls")]

@@ -17,9 +17,9 @@ pub(super) fn run(executable: Executable, options: &Options) -> Result<ExitCode,
     let config = load(options)?;
     let runtime = runtime()?;
     let storage = storage::open(&config)?;
+    // The driver has an I/O thread of its own, so that no answer of REST delays a sign of life.
     let mut driver = real::Options {
         signals: true,
-        runtime: Some(runtime.handle().clone()),
         storage,
         silence_timeout: Some(options::HEARTBEAT_SILENCE_TIMEOUT.get(&config)),
         ..Default::default()

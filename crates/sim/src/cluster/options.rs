@@ -141,6 +141,8 @@ impl Shape {
             ("execution.checkpointing.num-retained", self.retained.to_string()),
             ("execution.checkpointing.dir", "/checkpoints".to_owned()),
             ("jobmanager.adoption.timeout", format!("{} ms", self.adoption_timeout_ms)),
+            // The simulated driver gives no signs of life between the JobManager and others.
+            ("heartbeat.timeout", "5 s".to_owned()),
             ("task.cancellation.timeout", "10 s".to_owned()),
             ("taskmanager.drain.timeout", "10 s".to_owned()),
             ("io.tmp.dirs", "/tmp".to_owned()),

@@ -202,6 +202,7 @@ fn concerns(input: &Input, conn: ConnId) -> bool {
         Input::Accepted { conn: of, .. }
         | Input::Connected { conn: of, .. }
         | Input::Received { conn: of, .. }
+        | Input::Silent { conn: of }
         | Input::Closed { conn: of, .. } => *of == conn,
         _ => false,
     }
