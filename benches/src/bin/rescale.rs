@@ -2,12 +2,14 @@
 //!
 //! Real processes on one machine: a JobManager and two TaskManagers with a slot each. The job reads sixteen splits at a
 //! fixed rate, so a record that waits shows by how much. Each round scales up by a TaskManager, down and up by
-//! requirements, kills the JobManager, drains a TaskManager, and kills one; each event waits until the job is at rest
-//! again. At the end of each run the output must be exact. The same is done with rescales that restart the job.
+//! requirements, kills the JobManager, freezes a TaskManager, drains one, and kills one; each event waits until the job is
+//! at rest again. With `--event cut_tm` the TaskManagers run on hosts of their own (network namespaces), of which one is cut
+//! off. At the end of each run the output must be exact. The same is done with rescales that restart the job.
 
 use clap::Parser;
+use reflow_benches::chaos::hosts::Hosts;
 use reflow_benches::chaos::plan::{Fault, Plan};
-use reflow_benches::chaos::processes::{Cluster, REACTIVE};
+use reflow_benches::chaos::processes::{Cluster, REACTIVE, Setting};
 use reflow_benches::measure::{Report, Series, summary_table};
 use reflow_benches::rescale::gaps::{Gaps, delay_us, percentile};
 use reflow_benches::rescale::log::{Logs, Seen};
@@ -44,8 +46,8 @@ struct Arguments {
     /// Only this way: live or restart.
     #[arg(long)]
     way: Option<String>,
-    /// Only this event: drain, kill_tm, or kill_jm and then drain, and a TaskManager that is started before each.
-    #[arg(long, value_parser = ["drain", "kill_tm", "kill_jm"])]
+    /// Only this event, and a TaskManager that is started before each. kill_jm drains one afterwards; cut_tm needs root.
+    #[arg(long, value_parser = ["drain", "kill_tm", "kill_jm", "freeze_tm", "cut_tm"])]
     event: Option<String>,
     /// Keep the directories with logs, checkpoints and output.
     #[arg(long)]
@@ -166,6 +168,11 @@ fn went_live(live: Option<&LiveRescale>) -> bool {
     live.is_some_and(|live| live.outcome == Some(LiveOutcome::Committed))
 }
 
+/// Whether the job restarts because of this event.
+fn is_failure(event: &str) -> bool {
+    matches!(event, "kill_jm" | "kill_tm" | "freeze_tm" | "cut_tm")
+}
+
 impl Run {
     fn start(arguments: &Arguments, size: Size, way: Way, scratch: &Path) -> Result<Self, Box<dyn Error>> {
         let (log, output) = (scratch.join("log"), scratch.join("output"));
@@ -195,9 +202,17 @@ impl Run {
         ];
         let job_arguments = job_arguments.into_iter().flat_map(|(name, value)| [name.to_owned(), value]);
         let logs = Logs::new(&log)?;
-        let mut cluster = Cluster::start("rescale_job", &options, job_arguments.collect(), scratch)?;
-        let mut plan = Plan::new(1, Duration::ZERO);
-        cluster.strike(Fault::Start, &mut plan)?;
+        let cuts = arguments.event.as_deref() == Some("cut_tm");
+        let mut cluster = Cluster::start_in(Setting {
+            job: "rescale_job".to_owned(),
+            options,
+            arguments: job_arguments.collect(),
+            scratch: scratch.to_owned(),
+            hosts: if cuts { Some(Hosts::new()?) } else { None },
+            disk: None,
+        })?;
+        let plan = Plan::new(1, Duration::ZERO);
+        cluster.add_on(0)?;
         Ok(Self {
             size,
             way,
@@ -215,6 +230,9 @@ impl Run {
 
     /// Begins and ends with one TaskManager.
     fn round(&mut self, only: Option<&str>) -> Result<(), Box<dyn Error>> {
+        if let Some(silent @ ("freeze_tm" | "cut_tm")) = only {
+            return self.silent_round(silent);
+        }
         self.event("up", 2, |run| run.strike(Fault::Start))?;
         match only {
             Some("drain") => return self.event("drain", 1, |run| run.strike(Fault::Stop)),
@@ -228,6 +246,7 @@ impl Run {
         self.event("requirements", 1, |run| Ok(run.rest.require(1)?))?;
         self.event("requirements", 2, |run| Ok(run.rest.require(2)?))?;
         self.kill_job_manager()?;
+        self.silent_round("freeze_tm")?;
         self.event("drain", 1, |run| run.strike(Fault::Stop))?;
         self.event("up", 2, |run| run.strike(Fault::Start))?;
         self.event("kill_tm", 1, |run| run.strike(Fault::KillTaskManager))
@@ -242,6 +261,20 @@ impl Run {
         let restored = self.rest.checkpoints()?.counts.restored;
         self.add("kill_jm", "new_attempts", "attempts", Some(restored as f64));
         Ok(())
+    }
+
+    /// Begins with one TaskManager or two, and ends with two.
+    fn silent_round(&mut self, event: &str) -> Result<(), Box<dyn Error>> {
+        if self.cluster.task_managers() < 2 {
+            self.event("up", 2, |run| Ok(run.cluster.add_on(1).map(drop)?))?;
+        }
+        let fault = if event == "cut_tm" { Fault::CutHost } else { Fault::FreezeTaskManager };
+        self.event(event, 1, |run| {
+            let struck = run.cluster.strike_for(fault, 2 * PATIENCE, &mut run.plan)?;
+            struck.map(drop).ok_or_else(|| format!("nothing to {}", fault.name()).into())
+        })?;
+        self.cluster.recover(true)?;
+        self.event("return", 2, |_| Ok(()))
     }
 
     fn strike(&mut self, fault: Fault) -> Result<(), Box<dyn Error>> {
@@ -271,7 +304,7 @@ impl Run {
         let settled_ms = struck.elapsed().as_secs_f64() * 1e3;
         self.until_at_rest()?;
         let gaps = Gaps::of(&self.schedule, &self.logs.seen, event_us);
-        let rescales = !name.starts_with("kill");
+        let rescales = !is_failure(name);
         let live = self.rest.newest_rescale()?.filter(|_| rescales);
         if rescales && self.way == Way::Live && !went_live(live.as_ref()) {
             self.log(&format!("{name}: it did not go live: {live:?}"));
@@ -282,7 +315,7 @@ impl Run {
     }
 
     fn take(&mut self, name: &str, gaps: &Gaps, settled_ms: f64, live: Option<&LiveRescale>) {
-        let rescales = !name.starts_with("kill");
+        let rescales = !is_failure(name);
         let went_live = (rescales && self.way == Way::Live).then(|| f64::from(u8::from(went_live(live))));
         let mut add = |metric: &str, unit, sample| self.add(name, metric, unit, sample);
         add("quiet_p999_ms", "ms", Some(gaps.quiet_p999_ms));

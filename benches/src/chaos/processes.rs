@@ -126,6 +126,16 @@ impl Cluster {
     /// Otherwise the name of the process.
     pub fn strike(&mut self, fault: Fault, plan: &mut Plan) -> Result<Option<String>, Error> {
         let stall = plan.draw_between(STALL.0, STALL.1);
+        self.strike_for(fault, stall, plan)
+    }
+
+    /// The same, with the time for which a process stands still or a host is cut off. [`Cluster::recover`] ends it earlier.
+    pub fn strike_for(
+        &mut self,
+        fault: Fault,
+        stall: Duration,
+        plan: &mut Plan,
+    ) -> Result<Option<String>, Error> {
         match fault {
             Fault::Start => self.add(plan).map(Some),
             Fault::KillJobManager => {
@@ -256,14 +266,18 @@ impl Cluster {
     }
 
     fn add(&mut self, plan: &mut Plan) -> Result<String, Error> {
+        let hosts = self.setting.hosts.as_ref().map_or(1, Hosts::count);
+        let host = if hosts > 1 { plan.draw(hosts as u64) as usize } else { 0 };
+        self.add_on(host)
+    }
+
+    /// Starts a TaskManager on a host.
+    pub fn add_on(&mut self, host: usize) -> Result<String, Error> {
         let name = self.next_log("taskmanager");
         let rpc_port = self.job_manager.rpc_port;
         let program = binary("reflow");
         let (mut command, address) = match &self.setting.hosts {
-            Some(hosts) => {
-                let host = plan.draw(hosts.count() as u64) as usize;
-                (hosts.command(host, &program), hosts.address(host))
-            }
+            Some(hosts) => (hosts.command(host, &program), hosts.address(host)),
             None => (Command::new(program), "127.0.0.1".to_owned()),
         };
         command.arg("taskmanager").args(self.setting.options(rpc_port));
