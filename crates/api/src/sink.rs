@@ -11,7 +11,7 @@
 use crate::{Io, UserError};
 use bytes::Bytes;
 use reflow_env::{Request, RequestError, StoreError, Ticket};
-use reflow_types::{CheckpointId, Instant, SubtaskId, SubtaskIndex, Timestamp};
+use reflow_types::{Attempt, CheckpointId, Instant, JobId, SubtaskId, SubtaskIndex, Timestamp};
 use std::time::Duration;
 
 /// A sink, which writes records to an external system.
@@ -85,6 +85,13 @@ pub trait Sink: Clone + Send + 'static {
 /// The context of a writer.
 #[derive(Clone)]
 pub struct WriterContext {
+    /// The job.
+    pub job: JobId,
+    /// The sink's uid, which is the same in every attempt.
+    pub uid: String,
+    /// The attempt in which the writer writes. Those of earlier attempts are less, so names with the job, the uid and the attempt
+    /// tell what they have left behind from what is being written.
+    pub attempt: Attempt,
     /// The subtask's id, which is never used again and so can be part of the names of objects.
     pub subtask: SubtaskId,
     /// The subtask's index.
@@ -233,8 +240,18 @@ pub trait Writer: Send + 'static {
         None
     }
 
+    /// Whether everything that was written before the barrier of this checkpoint is prepared. For writers that send their
+    /// data themselves, in an order of their own. Asked in each step after [`snapshot`](Self::snapshot) until it is true; the
+    /// checkpoint is not complete before.
+    fn is_prepared(&mut self, _checkpoint: CheckpointId) -> bool {
+        true
+    }
+
     /// A checkpoint is complete, and what it has prepared is being committed.
     fn completed(&mut self, _checkpoint: CheckpointId) {}
+
+    /// The commit of this transaction is confirmed. It may be that of another writer of an earlier attempt.
+    fn committed(&mut self, _transaction: &Transaction) {}
 
     /// The request that makes a prepared transaction visible. It may be repeated after it was carried out, wholly or
     /// in part, because its answer can be lost.
@@ -261,9 +278,13 @@ pub trait Writer: Send + 'static {
         None
     }
 
-    /// Removes what writers of ended attempts of this job have left behind, by their traces in the restored
-    /// checkpoint. What they had prepared by then is part of that checkpoint and stays. Called in one subtask
-    /// when a checkpoint of this attempt is complete, repeatedly until it returns true.
+    /// Removes what writers of ended attempts of this job have left behind. Called in one subtask when a checkpoint of this
+    /// attempt is complete, repeatedly until it returns true. An attempt that ended without a complete checkpoint has left no
+    /// trace, but perhaps something else, so the call comes also without traces.
+    ///
+    /// The traces are those in the restored checkpoint. What their writers had prepared by then is part of that checkpoint and
+    /// must stay. It may still be uncommitted, because each subtask commits a share of it: return true only when nothing of
+    /// it can be confused with a leftover any more, because the next attempt gets the traces only if this one still needed them.
     fn clean_up(&mut self, _traces: &[Bytes]) -> bool {
         true
     }

@@ -7,7 +7,7 @@ use reflow_api::{Emit, EnumeratorContext, Io, Polled, Reader, Source};
 use reflow_env::{
     Location, ObjectMeta, PutMode, Request, StoreError, StoreOp, StoreReply, StoreResult, Ticket,
 };
-use reflow_types::{Instant, SubtaskId, SubtaskIndex, Timestamp};
+use reflow_types::{Attempt, Instant, JobId, SubtaskId, SubtaskIndex, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) fn reader_context() -> ReaderContext {
@@ -17,6 +17,9 @@ pub(crate) fn reader_context() -> ReaderContext {
 
 pub(crate) fn writer_context() -> WriterContext {
     WriterContext {
+        job: JobId(5),
+        uid: "sink".to_owned(),
+        attempt: Attempt::default(),
         subtask: SubtaskId(7),
         index: SubtaskIndex(0),
         parallelism: 1,

@@ -4,23 +4,9 @@ use crate::ProtocolError;
 use crate::snapshot::{AfterBarrier, FirstCheckpoint, Restore};
 use bytes::Bytes;
 use reflow_graph::ExecutionGraph;
-use reflow_types::{AttemptNumber, CheckpointId, ExecutorId, JobId, LeaderEpoch, SubtaskId, TaskManagerId};
+pub use reflow_types::Attempt;
+use reflow_types::{CheckpointId, ExecutorId, JobId, SubtaskId, TaskManagerId};
 use serde::{Deserialize, Serialize};
-
-/// The identity of one deployment of a job, over all leaderships. Messages of another attempt are rejected.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Attempt {
-    /// The leadership that deployed it.
-    pub epoch: LeaderEpoch,
-    /// The number of the deployment within the leadership.
-    pub number: AttemptNumber,
-}
-
-impl std::fmt::Display for Attempt {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}.{}", self.epoch, self.number)
-    }
-}
 
 /// The addresses (`host:port`) at which the executors of an attempt accept data connections.
 pub type Addresses = Vec<(ExecutorId, String)>;

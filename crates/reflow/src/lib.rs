@@ -64,8 +64,8 @@ pub use reflow_stream::{
     KeyedStream, Pipeline, SharedStream, SinkHandle, Stream, StreamEnv, WindowAllStream, WindowedStream,
 };
 pub use reflow_types::{
-    Adapter, BadParameter, CanonicalF64, CheckpointId, Data, Instant, JobParameters, Key, KeyWriter,
-    MAX_WATERMARK, MIN_WATERMARK, NO_TIMESTAMP, SubtaskId, SubtaskIndex, Timestamp, data,
+    Adapter, Attempt, BadParameter, CanonicalF64, CheckpointId, Data, Instant, JobId, JobParameters, Key,
+    KeyWriter, MAX_WATERMARK, MIN_WATERMARK, NO_TIMESTAMP, SubtaskId, SubtaskIndex, Timestamp, data,
 };
 
 /// The result of a job function.

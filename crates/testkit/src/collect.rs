@@ -5,7 +5,7 @@ use bytes::Bytes;
 use reflow_api::sink::{Prepared, WriterContext};
 use reflow_api::{Io, Sink, Transaction, UserError, Writer};
 use reflow_env::{Location, PutMode, Request, StoreOp};
-use reflow_types::{Data, SubtaskId, Timestamp, data};
+use reflow_types::{CheckpointId, Data, SubtaskId, Timestamp, data};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What the names of committed objects have behind the name of their sink.
@@ -54,6 +54,9 @@ struct Shared<T> {
     full: bool,
     gives_away: bool,
     cleaned: Vec<String>,
+    clean_ups: u32,
+    confirmed: usize,
+    unprepared: bool,
 }
 
 impl<T> Clone for Collect<T> {
@@ -71,6 +74,9 @@ impl<T> Collect<T> {
             full: false,
             gives_away: false,
             cleaned: Vec::new(),
+            clean_ups: 0,
+            confirmed: 0,
+            unprepared: false,
         };
         Self { name: name.to_owned(), shared: Arc::new(Mutex::new(shared)) }
     }
@@ -89,6 +95,30 @@ impl<T> Collect<T> {
     #[doc(hidden)]
     pub fn cleaned(&self) -> Vec<String> {
         std::mem::take(&mut self.lock().cleaned)
+    }
+
+    /// How often its writers were told to clean up, with or without traces.
+    #[doc(hidden)]
+    pub fn clean_ups(&self) -> u32 {
+        self.lock().clean_ups
+    }
+
+    /// How many transactions its writers were told to be committed.
+    #[doc(hidden)]
+    pub fn confirmed(&self) -> usize {
+        self.lock().confirmed
+    }
+
+    /// From now on no checkpoint is prepared.
+    #[doc(hidden)]
+    pub fn hold_back(&self) {
+        self.lock().unprepared = true;
+    }
+
+    /// What was written is prepared.
+    #[doc(hidden)]
+    pub fn release(&self) {
+        self.lock().unprepared = false;
     }
 
     /// Takes the records written since the last call, with their timestamps, committed or not.
@@ -210,7 +240,17 @@ impl<T: Data + Clone> Writer for CollectWriter<T> {
 
     fn clean_up(&mut self, traces: &[Bytes]) -> bool {
         let text = traces.iter().map(|trace| String::from_utf8_lossy(trace).into_owned());
-        self.sink.lock().cleaned.extend(text);
+        let mut shared = self.sink.lock();
+        shared.cleaned.extend(text);
+        shared.clean_ups += 1;
         true
+    }
+
+    fn is_prepared(&mut self, _: CheckpointId) -> bool {
+        !self.sink.lock().unprepared
+    }
+
+    fn committed(&mut self, _: &Transaction) {
+        self.sink.lock().confirmed += 1;
     }
 }

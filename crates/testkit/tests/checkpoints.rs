@@ -284,6 +284,45 @@ fn what_a_sink_has_given_away_and_lost_is_written_anew() {
 }
 
 #[test]
+fn what_an_attempt_without_a_checkpoint_has_left_is_cleaned_up_too() {
+    let mut t = Sums::start(2);
+    t.left.push(0, [1, 2]);
+    t.job.settle();
+    t.job.kill();
+    t.job.start(3);
+    t.job.settle();
+    assert_eq!(t.out.clean_ups(), 0, "no checkpoint of this attempt is complete");
+    assert!(t.job.checkpoint(), "{}", t.job.state());
+    assert_eq!(t.out.clean_ups(), 1, "by one subtask of three, without a trace");
+    assert!(t.job.checkpoint(), "{}", t.job.state());
+    assert_eq!(t.out.clean_ups(), 1, "once is enough");
+    t.job.rescale(1);
+    t.job.rescale(2);
+    assert!(t.job.checkpoint(), "{}", t.job.state());
+    assert_eq!(t.out.clean_ups(), 3, "each attempt with a complete checkpoint");
+}
+
+#[test]
+fn a_checkpoint_waits_until_its_sinks_have_prepared_it() {
+    let mut t = Sums::start(2);
+    t.left.push(0, [1, 2]);
+    t.job.settle();
+    t.out.hold_back();
+    t.job.begin_checkpoint(AfterBarrier::Continue);
+    t.job.settle();
+    assert!(!t.job.has_completed());
+    t.out.release();
+    t.job.settle();
+    assert!(t.job.has_completed(), "{}", t.job.state());
+    assert_eq!((t.committed(), t.out.confirmed()), (vec![1, 2], 2));
+    // After a failure the commits may be repeated, and are confirmed again.
+    t.job.kill();
+    t.job.start(1);
+    t.job.settle();
+    assert_eq!((t.committed(), t.out.confirmed()), (vec![1, 2], 4));
+}
+
+#[test]
 fn what_an_ended_attempt_has_left_is_cleaned_up_once_and_by_its_own_job() {
     let mut t = Sums::start(2);
     t.left.push(0, [1, 2]);

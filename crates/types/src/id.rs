@@ -135,6 +135,32 @@ number_id!(
     LeaderEpoch(u64)
 );
 
+/// The identity of one deployment of a job, over all leaderships. Later ones are greater. Messages of another attempt are
+/// rejected.
+///
+/// ```
+/// # extern crate reflow_types as reflow;
+/// use reflow::Attempt;
+///
+/// let earlier = Attempt { epoch: 1u64.into(), number: 7u32.into() };
+/// let of_the_next_leader = Attempt { epoch: 2u64.into(), number: 0u32.into() };
+/// assert!(earlier < of_the_next_leader);
+/// assert_eq!(earlier.to_string(), "1.7");
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Attempt {
+    /// The leadership that deployed it.
+    pub epoch: LeaderEpoch,
+    /// The number of the deployment within the leadership.
+    pub number: AttemptNumber,
+}
+
+impl fmt::Display for Attempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.epoch, self.number)
+    }
+}
+
 /// A slot: one thread of a task executor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SlotId {

@@ -23,7 +23,7 @@ pub mod time;
 pub use bounds::Bounds;
 pub use canonical_float::CanonicalF64;
 pub use id::{
-    AttemptNumber, CheckpointId, ExecutorId, GraphVersion, JobId, LeaderEpoch, SlotId, SubtaskId,
+    Attempt, AttemptNumber, CheckpointId, ExecutorId, GraphVersion, JobId, LeaderEpoch, SlotId, SubtaskId,
     SubtaskIndex, TaskManagerId, VertexId,
 };
 pub use job_parameters::{BadParameter, JobParameters};

@@ -318,6 +318,10 @@ impl<T: 'static, F: Format<T>, B: BucketAssigner<T>> Writer for FileWriter<T, F,
     }
 
     fn clean_up(&mut self, traces: &[Bytes]) -> bool {
+        // Files of attempts without a trace cannot be told from those of other jobs.
+        if traces.is_empty() {
+            return true;
+        }
         let pending = self.objects.directory.join(PENDING);
         let io = &self.objects.io;
         let Some(ticket) = self.listing else {

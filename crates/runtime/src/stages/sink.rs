@@ -77,6 +77,8 @@ pub struct SinkStage<S: Sink> {
     /// checkpoints.
     former: Vec<WriterTrace>,
     clean_up: CleanUp,
+    /// The checkpoint whose barrier came last.
+    barrier: CheckpointId,
     written: u64,
     ended: bool,
     /// What must be stored before checkpoints can be complete.
@@ -90,8 +92,10 @@ pub struct SinkStage<S: Sink> {
 /// When the leftovers of former attempts are removed: when a checkpoint of this one is complete. Before, the job may still
 /// return to a newer checkpoint than the restored one, if that was damaged and is repaired, and what it names would be
 /// taken for a leftover.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum CleanUp {
+    /// It is done, or another subtask's.
+    Done,
     NotDue,
     /// With this checkpoint, or a later one.
     With(CheckpointId),
@@ -158,7 +162,8 @@ impl<S: Sink> SinkStage<S> {
             opened: None,
             transactions: Vec::new(),
             former: Vec::new(),
-            clean_up: CleanUp::NotDue,
+            clean_up: CleanUp::Done,
+            barrier: CheckpointId::default(),
             written: 0,
             ended: false,
             unstored: Unstored::default(),
@@ -209,9 +214,9 @@ impl<S: Sink> SinkStage<S> {
 
     /// Takes the next step of every due commit. A commit that fails is tried again for as long as the writer allows.
     fn commit(&mut self) {
-        let Some(Opened { writer, io, now, .. }) = &self.opened else { return };
-        let mut failed = None;
         let mut under_way = self.commits_under_way();
+        let Some(Opened { writer, io, now, .. }) = &mut self.opened else { return };
+        let mut failed = None;
         self.transactions.retain_mut(|pending| match pending.commit {
             Commit::NotDue => true,
             Commit::Due { at, .. } if at > *now || under_way >= MAX_COMMITS => true,
@@ -228,11 +233,15 @@ impl<S: Sink> SinkStage<S> {
             Commit::UnderWay { mut tries, ticket } => {
                 let error = match io.take_outcome(ticket) {
                     None => return true,
-                    Some(Ok(())) => return false,
+                    Some(Ok(())) => {
+                        writer.committed(&pending.transaction);
+                        return false;
+                    }
                     Some(Err(error)) => error,
                 };
                 let failure = writer.commit_failed(&error);
                 if failure == CommitFailure::AlreadyCommitted {
+                    writer.committed(&pending.transaction);
                     return false;
                 }
                 let tried = now.since(tries.since);
@@ -254,10 +263,6 @@ impl<S: Sink> SinkStage<S> {
             Some(Failed::ForGood(text)) => self.fail(text),
             Some(Failed::Again(error)) => self.log_waiting(&error),
         }
-    }
-
-    fn must_clean_up(&self) -> bool {
-        matches!(self.clean_up, CleanUp::Due) && !self.former.is_empty()
     }
 
     fn commits_under_way(&self) -> usize {
@@ -311,6 +316,9 @@ impl<S: Sink> Control for SinkStage<S> {
     fn open(&mut self, context: &mut OpenContext<'_>) {
         self.bounds = context.bounds;
         let writer_context = WriterContext {
+            job: context.job,
+            uid: self.operator.uid.clone(),
+            attempt: context.attempt,
             subtask: context.subtask,
             index: context.place.index,
             parallelism: context.place.parallelism,
@@ -348,6 +356,7 @@ impl<S: Sink> Control for SinkStage<S> {
             let has_ended =
                 |of: &WriterTrace| of.job == now.job && (of.epoch, of.number) != (now.epoch, now.number);
             self.former = writers.into_iter().filter(has_ended).collect();
+            self.clean_up = CleanUp::NotDue;
         }
         self.commit();
     }
@@ -374,10 +383,11 @@ impl<S: Sink> Control for SinkStage<S> {
         if !self.transactions.is_empty() {
             self.commit();
         }
-        if self.must_clean_up() {
+        if self.clean_up == CleanUp::Due {
             let traces: Vec<_> = self.former.iter().map(|former| former.trace.clone()).collect();
             if self.writer().clean_up(&traces) {
                 self.former.clear();
+                self.clean_up = CleanUp::Done;
             }
         }
     }
@@ -407,7 +417,8 @@ impl<S: Sink> Control for SinkStage<S> {
             _ if context.fate == Fate::IsRemoved => FollowedBy::OtherSubtasks,
             SnapshotKind::Checkpoint | SnapshotKind::Full | SnapshotKind::Cut => FollowedBy::Records,
         };
-        if matches!(self.clean_up, CleanUp::NotDue) && context.kind != SnapshotKind::Savepoint {
+        self.barrier = context.checkpoint;
+        if self.clean_up == CleanUp::NotDue && context.kind != SnapshotKind::Savepoint {
             self.clean_up = CleanUp::With(context.checkpoint);
         }
         let barrier = Barrier { checkpoint: context.checkpoint, followed_by };
@@ -455,7 +466,8 @@ impl<S: Sink> Control for SinkStage<S> {
         if let Some(error) = self.unstored.take_error() {
             return Err(format!("cannot store the output of '{}': {error}", self.operator.uid));
         }
-        Ok(self.unstored.is_stored())
+        let barrier = self.barrier;
+        Ok(self.unstored.is_stored() && self.writer().is_prepared(barrier))
     }
 
     fn completed(&mut self, checkpoint: CheckpointId) {
@@ -479,7 +491,7 @@ impl<S: Sink> Control for SinkStage<S> {
     fn aborted(&mut self, _: CheckpointId) {}
 
     fn is_settled(&self) -> bool {
-        self.transactions.is_empty() && !self.must_clean_up()
+        self.transactions.is_empty() && self.clean_up != CleanUp::Due
     }
 
     fn has_room(&mut self) -> bool {

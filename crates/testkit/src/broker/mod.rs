@@ -21,11 +21,29 @@ pub use state::Broker;
 use reflow_types::Data;
 use serde::{Deserialize, Serialize};
 
+/// A writer of a sink, which is never there again.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Data)]
+pub struct WriterName {
+    /// The job.
+    pub job: u128,
+    /// The job's attempt: its leadership, and its number within that.
+    pub attempt: (u64, u32),
+    /// The subtask.
+    pub subtask: u64,
+}
+
+impl std::fmt::Display for WriterName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { job, attempt: (epoch, number), subtask } = self;
+        write!(f, "{job:032x}-{epoch}.{number}-{subtask}")
+    }
+}
+
 /// A transaction of a sink's writer.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Data)]
 pub struct TransactionId {
-    /// The writer, by a name that is never used again.
-    pub writer: String,
+    /// The writer.
+    pub writer: WriterName,
     /// The number of the writer's transaction.
     pub number: u64,
 }
@@ -78,16 +96,16 @@ pub enum BrokerRequest {
     /// A savepoint names the first `count` transactions of a writer, so they are not aborted.
     Keep {
         /// The writer's name.
-        writer: String,
+        writer: WriterName,
         /// The number of its transactions.
         count: u64,
     },
-    /// Drops the prepared transactions of a writer from this number on, and refuses later ones of it.
-    AbortFrom {
-        /// The writer's name.
-        writer: String,
-        /// The first number.
-        number: u64,
+    /// Drops what writers of earlier attempts of a job have prepared, and refuses what they prepare later.
+    AbortEarlier {
+        /// A writer of the present attempt.
+        than: WriterName,
+        /// Writers whose first transactions are part of the restored checkpoint and stay, and how many those are.
+        but: Vec<(WriterName, u64)>,
     },
 }
 
@@ -96,6 +114,8 @@ pub enum BrokerRequest {
 pub enum BrokerReply {
     /// The request was carried out.
     Done,
+    /// Earlier writers have left nothing but this number of transactions that stay, because they will be committed.
+    Left(u64),
     /// The partitions are 0 … `count` − 1.
     Partitions {
         /// The number of partitions.
@@ -122,11 +142,11 @@ pub enum Refusal {
     UnknownTopic(String),
     /// The transaction is neither prepared nor committed.
     #[error("transaction {1} of writer '{0}' was never prepared, or was aborted")]
-    UnknownTransaction(String, u64),
+    UnknownTransaction(WriterName, u64),
     /// The transaction is committed.
     #[error("transaction {1} of writer '{0}' is committed already")]
-    AlreadyCommitted(String, u64),
+    AlreadyCommitted(WriterName, u64),
     /// The writer was replaced by one of a later attempt.
     #[error("writer '{0}' was replaced")]
-    Fenced(String),
+    Fenced(WriterName),
 }

@@ -3,17 +3,19 @@
 //! A transaction is prepared at the broker with the checkpoint and committed when that is complete. The answer to a
 //! commit can be lost, so the broker tells a repeated commit from one of a transaction that it does not have.
 
-use super::{BrokerClient, BrokerError, BrokerRequest, Refusal, TransactionId};
+use super::{BrokerClient, BrokerError, BrokerReply, BrokerRequest, Refusal, TransactionId, WriterName};
 use bytes::Bytes;
 use reflow_api::sink::{CommitFailure, Prepared, WriterContext};
 use reflow_api::{CallTicket, Io, Sink, Transaction, UserError, Writer};
 use reflow_env::{Request, RequestError};
-use reflow_types::{Data, Timestamp, data};
+use reflow_types::{Data, Instant, Timestamp, data};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// How long an answer may take.
 const TIME_LIMIT: Duration = Duration::from_secs(10);
+/// The pause before leftovers are looked for again, while transactions of earlier attempts wait for their commits.
+const AGAIN_AFTER: Duration = Duration::from_millis(200);
 
 /// Writes records to the first partition of a topic.
 #[derive(Clone, Debug)]
@@ -36,11 +38,17 @@ impl Sink for BrokerSink {
     fn writer(&self, context: &WriterContext) -> Result<BrokerWriter, UserError> {
         Ok(BrokerWriter {
             sink: self.clone(),
-            name: format!("{:x}-{}", context.opened.0, context.subtask),
+            name: WriterName {
+                job: context.job.0,
+                attempt: (context.attempt.epoch.0, context.attempt.number.0),
+                subtask: context.subtask.0,
+            },
             io: context.io.clone(),
             transactions: 0,
             records: Vec::new(),
-            aborts: Vec::new(),
+            abort: None,
+            abort_at: None,
+            now: context.opened,
         })
     }
 }
@@ -48,19 +56,22 @@ impl Sink for BrokerSink {
 /// Writes one subtask's records.
 pub struct BrokerWriter {
     sink: BrokerSink,
-    name: String,
+    name: WriterName,
     io: Io,
     /// The number of prepared transactions.
     transactions: u64,
     records: Vec<String>,
-    /// The requests that abort what former writers have left behind.
-    aborts: Vec<CallTicket<BrokerClient>>,
+    /// The request that aborts what earlier writers have left behind.
+    abort: Option<CallTicket<BrokerClient>>,
+    /// When it is sent again.
+    abort_at: Option<Instant>,
+    now: Instant,
 }
 
 /// What a checkpoint says of a writer, so that a later attempt can abort what it has prepared since.
 #[derive(Data)]
 struct Trace {
-    writer: String,
+    writer: WriterName,
     transactions: u64,
 }
 
@@ -110,25 +121,37 @@ impl Writer for BrokerWriter {
     }
 
     fn clean_up(&mut self, traces: &[Bytes]) -> bool {
-        if self.aborts.is_empty() {
-            for trace in traces.iter().filter_map(|trace| data::decode::<Trace>(trace).ok()) {
-                let request = BrokerRequest::AbortFrom { writer: trace.writer, number: trace.transactions };
-                self.aborts.push(self.io.call(&self.sink.client, request, TIME_LIMIT));
+        if let Some(abort) = &self.abort {
+            let Some(answer) = self.io.take_answer(abort) else { return false };
+            self.abort = None;
+            match answer {
+                Ok(BrokerReply::Left(0)) => return true,
+                Ok(_) => self.abort_at = Some(self.now + AGAIN_AFTER),
+                Err(error) => {
+                    tracing::warn!(
+                        "cannot abort what failed attempts have left behind, trying again: {error}"
+                    );
+                    self.abort_at = Some(self.now + AGAIN_AFTER);
+                }
             }
         }
-        let mut failed = false;
-        self.aborts.retain(|abort| match self.io.take_answer(abort) {
-            None => true,
-            Some(answer) => {
-                failed |= answer.is_err();
-                false
-            }
-        });
-        // What could not be aborted is left to the next attempt.
-        if failed {
-            tracing::warn!("cannot abort all transactions of failed attempts at {}", self.sink.topic);
+        if self.abort_at.is_none_or(|at| at <= self.now) {
+            let trace = |trace: &Bytes| data::decode::<Trace>(trace).ok();
+            let but = traces.iter().filter_map(trace).map(|trace| (trace.writer, trace.transactions));
+            let request = BrokerRequest::AbortEarlier { than: self.name.clone(), but: but.collect() };
+            self.abort = Some(self.io.call(&self.sink.client, request, TIME_LIMIT));
+            self.abort_at = None;
         }
-        self.aborts.is_empty()
+        false
+    }
+
+    fn tick(&mut self, now: Instant) -> Result<(), UserError> {
+        self.now = now;
+        Ok(())
+    }
+
+    fn next_wakeup(&self) -> Option<Instant> {
+        self.abort_at
     }
 
     fn keep(&self) -> Option<Request> {

@@ -1,6 +1,6 @@
 //! The broker as a state machine.
 
-use super::{BrokerReply, BrokerRequest, Refusal, TransactionId};
+use super::{BrokerReply, BrokerRequest, Refusal, TransactionId, WriterName};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A broker. Everything that it has answered is durable.
@@ -12,9 +12,9 @@ pub struct Broker {
     prepared: BTreeMap<TransactionId, (String, Vec<String>)>,
     committed: BTreeSet<TransactionId>,
     /// For each writer, how many of its transactions savepoints name.
-    kept: BTreeMap<String, u64>,
-    /// For each replaced writer, the first number that is refused.
-    fenced: BTreeMap<String, u64>,
+    kept: BTreeMap<WriterName, u64>,
+    /// For each job, the attempt whose predecessors are replaced.
+    replaced_by: BTreeMap<u128, (u64, u32)>,
 }
 
 #[derive(Debug, Default)]
@@ -94,7 +94,9 @@ impl Broker {
             }
             BrokerRequest::Prepare { transaction, topic, records } => {
                 let TransactionId { writer, number } = transaction;
-                if self.fenced.get(writer).is_some_and(|first| number >= first) {
+                let is_kept = self.kept.get(writer).is_some_and(|count| number < count);
+                let by = self.replaced_by.get(&writer.job);
+                if !is_kept && by.is_some_and(|attempt| writer.attempt < *attempt) {
                     return Err(Refusal::Fenced(writer.clone()));
                 }
                 if !self.committed.contains(transaction) {
@@ -106,13 +108,24 @@ impl Broker {
                 let kept = self.kept.entry(writer.clone()).or_default();
                 *kept = (*kept).max(*count);
             }
-            BrokerRequest::AbortFrom { writer, number } => {
-                let first = (*number).max(self.kept.get(writer).copied().unwrap_or_default());
-                self.fenced
-                    .entry(writer.clone())
-                    .and_modify(|fenced| *fenced = first.max(*fenced))
-                    .or_insert(first);
-                self.prepared.retain(|id, _| id.writer != *writer || id.number < first);
+            BrokerRequest::AbortEarlier { than, but } => {
+                let by = self.replaced_by.entry(than.job).or_default();
+                *by = (*by).max(than.attempt);
+                let is_earlier =
+                    |writer: &WriterName| writer.job == than.job && writer.attempt < than.attempt;
+                let first_of = |writer: &WriterName| {
+                    but.iter()
+                        .filter(|(other, _)| other == writer)
+                        .map(|(_, count)| *count)
+                        .max()
+                        .unwrap_or_default()
+                };
+                self.prepared.retain(|id, _| {
+                    let kept = self.kept.get(&id.writer).copied().unwrap_or_default();
+                    !is_earlier(&id.writer) || id.number < kept.max(first_of(&id.writer))
+                });
+                let stays = |id: &&TransactionId| is_earlier(&id.writer) && id.number < first_of(&id.writer);
+                return Ok(BrokerReply::Left(self.prepared().filter(stays).count() as u64));
             }
         }
         Ok(BrokerReply::Done)
