@@ -1,4 +1,4 @@
-//! `cargo xtask kafka`: runs the tests of the Kafka source against a real broker.
+//! `cargo xtask kafka`: runs the tests of the Kafka source and sink against a real broker.
 //!
 //! `examples/kafka/kafka.sh` fetches Apache Kafka and runs it; the tests start and kill brokers by it themselves.
 
@@ -8,7 +8,7 @@ use crate::Failure;
 use crate::process::{cargo, root, succeed, target_directory};
 
 pub(crate) const HELP: &str = "\
-cargo xtask kafka [COMMAND [ARGUMENT]...]: runs the tests of the Kafka source, or a command, with Apache Kafka
+cargo xtask kafka [COMMAND [ARGUMENT]...]: runs the tests of the Kafka source and sink, or a command, with Apache Kafka
 
 Kafka is fetched from Maven Central below the target directory, the first time only: that needs
 Maven and Java 17 (apt-get install maven). Tests find its jars by REFLOW_TEST_KAFKA_LIBRARIES,

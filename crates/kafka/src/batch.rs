@@ -9,14 +9,14 @@ use std::collections::BTreeSet;
 
 /// The bytes of a batch before the length, and with it.
 const LENGTH_AT: usize = 8;
-const PREFIX: usize = 12;
+pub(crate) const PREFIX: usize = 12;
 /// The bytes of a batch before its records.
-const HEADER: usize = 61;
+pub(crate) const HEADER: usize = 61;
 /// Where the checksum begins to count.
-const CHECKED_FROM: usize = 21;
+pub(crate) const CHECKED_FROM: usize = 21;
 const ATTRIBUTE_CODEC: i16 = 0b111;
 const ATTRIBUTE_LOG_APPEND_TIME: i16 = 1 << 3;
-const ATTRIBUTE_TRANSACTIONAL: i16 = 1 << 4;
+pub(crate) const ATTRIBUTE_TRANSACTIONAL: i16 = 1 << 4;
 const ATTRIBUTE_CONTROL: i16 = 1 << 5;
 
 /// Why the bytes of a partition cannot be read.
@@ -95,6 +95,13 @@ pub(crate) struct RawRecord<'a> {
 pub struct Headers<'a> {
     bytes: &'a [u8],
     count: u32,
+}
+
+impl<'a> Headers<'a> {
+    /// Their bytes, and how many there are.
+    pub(crate) fn encoded(&self) -> (&'a [u8], u32) {
+        (self.bytes, self.count)
+    }
 }
 
 impl<'a> Iterator for Headers<'a> {
@@ -189,6 +196,11 @@ fn whole_batch(bytes: &[u8]) -> Option<usize> {
 }
 
 impl Batch {
+    /// How many records have not been read.
+    pub(crate) fn left(&self) -> u32 {
+        self.left
+    }
+
     /// The next record.
     pub(crate) fn next(&mut self) -> Result<Option<RawRecord<'_>>, BatchError> {
         if self.left == 0 {
@@ -215,6 +227,24 @@ fn read_record(record: &[u8], base: i64, base_time: i64, append_time: Option<i64
     let count = u32::try_from(fields.varint()?).ok()?;
     let headers = Headers { bytes: fields.bytes, count };
     Some(RawRecord { offset, timestamp: append_time.unwrap_or(timestamp), key, value, headers })
+}
+
+/// Writes a number in zigzag encoding, seven bits in each byte.
+#[inline]
+pub(crate) fn put_varint(out: &mut Vec<u8>, number: i64) {
+    let mut zigzag = ((number << 1) ^ (number >> 63)) as u64;
+    while zigzag >= 0x80 {
+        out.push(zigzag as u8 | 0x80);
+        zigzag >>= 7;
+    }
+    out.push(zigzag as u8);
+}
+
+/// Writes bytes behind their length.
+#[inline]
+pub(crate) fn put_field(out: &mut Vec<u8>, bytes: Option<&[u8]>) {
+    put_varint(out, bytes.map_or(-1, |bytes| bytes.len() as i64));
+    out.extend_from_slice(bytes.unwrap_or_default());
 }
 
 /// Reads the fields of a record.
@@ -249,20 +279,6 @@ impl<'a> Fields<'a> {
 pub(crate) mod tests {
     use super::*;
 
-    fn varint(out: &mut Vec<u8>, number: i64) {
-        let mut zigzag = ((number << 1) ^ (number >> 63)) as u64;
-        while zigzag >= 0x80 {
-            out.push(zigzag as u8 | 0x80);
-            zigzag >>= 7;
-        }
-        out.push(zigzag as u8);
-    }
-
-    fn field(out: &mut Vec<u8>, bytes: Option<&[u8]>) {
-        varint(out, bytes.map_or(-1, |bytes| bytes.len() as i64));
-        out.extend(bytes.unwrap_or_default());
-    }
-
     struct Made {
         base: i64,
         attributes: i16,
@@ -289,16 +305,16 @@ pub(crate) mod tests {
             let mut records = Vec::new();
             for (delta, value) in values.iter().enumerate() {
                 let mut record = vec![0];
-                varint(&mut record, delta as i64);
-                varint(&mut record, delta as i64);
-                field(&mut record, None);
-                field(&mut record, Some(value.as_bytes()));
-                varint(&mut record, 2);
-                field(&mut record, Some(b"h"));
-                field(&mut record, None);
-                field(&mut record, Some(b"h"));
-                field(&mut record, Some(b"2"));
-                varint(&mut records, record.len() as i64);
+                put_varint(&mut record, delta as i64);
+                put_varint(&mut record, delta as i64);
+                put_field(&mut record, None);
+                put_field(&mut record, Some(value.as_bytes()));
+                put_varint(&mut record, 2);
+                put_field(&mut record, Some(b"h"));
+                put_field(&mut record, None);
+                put_field(&mut record, Some(b"h"));
+                put_field(&mut record, Some(b"2"));
+                put_varint(&mut records, record.len() as i64);
                 records.extend(record);
             }
             let mut checked = Vec::new();

@@ -1,7 +1,7 @@
 //! The compression of record batches.
 
 use bytes::Bytes;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 
 /// The most bytes of a batch when decompressed. A batch of ordinary size cannot exceed it, a harmful one would.
 const MAX_BYTES: u64 = 512 << 20;
@@ -10,12 +10,18 @@ const SNAPPY_MAGIC: &[u8] = b"\x82SNAPPY\0";
 const SNAPPY_HEADER: usize = 16;
 
 /// A codec of record batches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Compression {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Compression {
+    /// None.
+    #[default]
     None,
+    /// gzip.
     Gzip,
+    /// snappy.
     Snappy,
+    /// lz4.
     Lz4,
+    /// zstd.
     Zstd,
 }
 
@@ -50,6 +56,43 @@ impl Compression {
             4 => Self::Zstd,
             other => return Err(CompressionError::Codec(other)),
         })
+    }
+
+    /// Its number in a batch's attributes.
+    pub(crate) fn number(self) -> i16 {
+        match self {
+            Self::None => 0,
+            Self::Gzip => 1,
+            Self::Snappy => 2,
+            Self::Lz4 => 3,
+            Self::Zstd => 4,
+        }
+    }
+
+    pub(crate) fn compress(self, bytes: &[u8]) -> Vec<u8> {
+        const IN_MEMORY: &str = "writing to memory does not fail";
+        match self {
+            Self::None => bytes.to_vec(),
+            Self::Gzip => {
+                let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+                encoder.write_all(bytes).expect(IN_MEMORY);
+                encoder.finish().expect(IN_MEMORY)
+            }
+            // Readers take a plain block as well as the blocks of snappy's Java library.
+            Self::Snappy => {
+                snap::raw::Encoder::new().compress_vec(bytes).expect("a batch has less than 4 GiB")
+            }
+            Self::Lz4 => {
+                // Kafka's own reader wants the blocks to be independent.
+                let info = lz4_flex::frame::FrameInfo::new()
+                    .block_size(lz4_flex::frame::BlockSize::Max64KB)
+                    .block_mode(lz4_flex::frame::BlockMode::Independent);
+                let mut encoder = lz4_flex::frame::FrameEncoder::with_frame_info(info, Vec::new());
+                encoder.write_all(bytes).expect(IN_MEMORY);
+                encoder.finish().expect(IN_MEMORY)
+            }
+            Self::Zstd => zstd::bulk::compress(bytes, 3).expect("the output has room"),
+        }
     }
 
     pub(crate) fn decompress(self, bytes: Bytes) -> Result<Bytes, CompressionError> {
@@ -104,7 +147,6 @@ fn unsnap_block(block: &[u8], out: &mut Vec<u8>) -> Result<(), CompressionError>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Write;
 
     #[test]
     fn each_codec_decompresses_and_refuses_damage() {

@@ -2,7 +2,7 @@
 
 use super::connection::{Api, Connection};
 use super::{KafkaError, Topic, refusal};
-use kafka_protocol::error::ParseResponseErrorCode;
+use kafka_protocol::error::{ParseResponseErrorCode, ResponseError};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::{FindCoordinatorRequest, MetadataRequest, MetadataResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
@@ -25,8 +25,16 @@ struct State {
     brokers: BTreeMap<i32, String>,
     /// The leaders of partitions.
     leaders: BTreeMap<(String, i32), i32>,
-    /// The coordinators of consumer groups.
-    coordinators: BTreeMap<String, String>,
+    coordinators: BTreeMap<(Coordinates, String), String>,
+    /// The version of transactions that the cluster has enabled.
+    transactions: i16,
+}
+
+/// What a coordinator is responsible for, with Kafka's number.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Coordinates {
+    Group = 0,
+    Transaction = 1,
 }
 
 impl Cluster {
@@ -51,8 +59,18 @@ impl Cluster {
         self.state().leaders.remove(&(topic.to_owned(), partition));
     }
 
-    pub(super) fn forget_coordinator(&self, group: &str) {
-        self.state().coordinators.remove(group);
+    pub(super) fn forget_coordinator(&self, of: Coordinates, name: &str) {
+        self.state().coordinators.remove(&(of, name.to_owned()));
+    }
+
+    /// Whether the cluster has enabled version 2 of transactions, with which each end of one raises the epoch.
+    pub(super) fn has_transactions_v2(&self) -> bool {
+        self.state().transactions >= 2
+    }
+
+    /// The addresses of all brokers.
+    pub(super) fn addresses(&self) -> Vec<String> {
+        self.state().brokers.values().cloned().collect()
     }
 
     /// Sends a request to a broker.
@@ -70,7 +88,9 @@ impl Cluster {
                 answer => return answer,
             }
         }
-        self.send_by(Connection::open(address).await?, request, wait).await
+        let connection = Connection::open(address).await?;
+        self.state().transactions = connection.transactions();
+        self.send_by(connection, request, wait).await
     }
 
     async fn send_by<R: Api>(
@@ -89,7 +109,7 @@ impl Cluster {
     }
 
     /// Sends a request to any broker that answers.
-    async fn send_to_any<R: Api>(&self, request: &R) -> Result<R::Response, KafkaError> {
+    pub(super) async fn send_to_any<R: Api>(&self, request: &R) -> Result<R::Response, KafkaError> {
         let known: Vec<String> = self.state().brokers.values().cloned().collect();
         let mut last = None;
         for address in known.iter().chain(&self.bootstrap) {
@@ -117,6 +137,20 @@ impl Cluster {
         Ok(topics.collect())
     }
 
+    /// How many partitions a topic has.
+    pub(super) async fn partitions(&self, name: &str) -> Result<usize, KafkaError> {
+        let found = self.topics(Some(&[name.to_owned()])).await?;
+        match found.into_iter().next() {
+            Some(Topic { error: None, partitions, .. }) if !partitions.is_empty() => Ok(partitions.len()),
+            None | Some(Topic { error: None | Some(ResponseError::UnknownTopicOrPartition), .. }) => {
+                Err(KafkaError::NoTopic(name.to_owned()))
+            }
+            Some(Topic { error: Some(error), .. }) => {
+                Err(refusal("looking for partitions", format!("topic {name}"), error))
+            }
+        }
+    }
+
     fn keep(&self, answer: &MetadataResponse) {
         let mut state = self.state();
         let brokers = answer
@@ -141,21 +175,37 @@ impl Cluster {
         self.state().brokers.get(&broker).cloned()
     }
 
-    /// The address of a group's coordinator.
-    pub(super) async fn coordinator(&self, group: &str) -> Result<String, KafkaError> {
-        if let Some(known) = self.state().coordinators.get(group) {
-            return Ok(known.clone());
+    /// Sends a request to the coordinator of a consumer group or of a transactional id.
+    pub(super) async fn send_to_coordinator<R: Api>(
+        &self,
+        of: Coordinates,
+        name: &str,
+        request: &R,
+    ) -> Result<R::Response, KafkaError> {
+        let address = self.coordinator(of, name).await?;
+        self.send(&address, request, Duration::ZERO).await.inspect_err(|_| self.forget_coordinator(of, name))
+    }
+
+    async fn coordinator(&self, of: Coordinates, name: &str) -> Result<String, KafkaError> {
+        let known = (of, name.to_owned());
+        if let Some(address) = self.state().coordinators.get(&known) {
+            return Ok(address.clone());
         }
-        let key = StrBytes::from_string(group.to_owned());
-        let request = FindCoordinatorRequest::default().with_coordinator_keys(vec![key]);
+        let key = StrBytes::from_string(name.to_owned());
+        let request =
+            FindCoordinatorRequest::default().with_key_type(of as i8).with_coordinator_keys(vec![key]);
         let answer = self.send_to_any(&request).await?;
         let found = answer.coordinators.first();
         let code = found.map_or(answer.error_code, |found| found.error_code);
         if let Some(error) = code.err() {
-            return Err(refusal("finding the coordinator", format!("group {group}"), error));
+            let subject = match of {
+                Coordinates::Group => format!("group {name}"),
+                Coordinates::Transaction => format!("transactional id {name}"),
+            };
+            return Err(refusal("finding the coordinator", subject, error));
         }
         let address = found.map(|found| format!("{}:{}", &*found.host, found.port)).unwrap_or_default();
-        self.state().coordinators.insert(group.to_owned(), address.clone());
+        self.state().coordinators.insert(known, address.clone());
         Ok(address)
     }
 }

@@ -3,10 +3,12 @@
 use super::KafkaError;
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::{
-    ApiVersionsRequest, ApiVersionsResponse, FetchRequest, FetchResponse, FindCoordinatorRequest,
-    FindCoordinatorResponse, ListOffsetsRequest, ListOffsetsResponse, MetadataRequest, MetadataResponse,
-    OffsetCommitRequest, OffsetCommitResponse, OffsetFetchRequest, OffsetFetchResponse, RequestHeader,
-    ResponseHeader,
+    AddPartitionsToTxnRequest, AddPartitionsToTxnResponse, ApiVersionsRequest, ApiVersionsResponse,
+    DescribeTransactionsRequest, DescribeTransactionsResponse, EndTxnRequest, EndTxnResponse, FetchRequest,
+    FetchResponse, FindCoordinatorRequest, FindCoordinatorResponse, InitProducerIdRequest,
+    InitProducerIdResponse, ListOffsetsRequest, ListOffsetsResponse, ListTransactionsRequest,
+    ListTransactionsResponse, MetadataRequest, MetadataResponse, OffsetCommitRequest, OffsetCommitResponse,
+    OffsetFetchRequest, OffsetFetchResponse, ProduceRequest, ProduceResponse, RequestHeader, ResponseHeader,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Message, StrBytes};
 use std::collections::BTreeMap;
@@ -31,21 +33,27 @@ pub(super) trait Api: Message + Encodable + HeaderVersion {
     /// The versions that this client uses.
     const LOWEST: i16 = Self::VERSIONS.min;
     const HIGHEST: i16 = Self::VERSIONS.max;
+    /// The versions from this one on are for clusters with version 2 of transactions.
+    const TRANSACTIONS_V2_FROM: i16 = i16::MAX;
 }
 
 macro_rules! apis {
-    ($($key:literal $request:ident $response:ident $(from $lowest:literal)? $(to $highest:literal)?;)*) => {$(
+    ($($key:literal $request:ident $response:ident $(from $lowest:literal)? $(to $highest:literal)?
+        $(transactions_v2_from $v2:literal)?;)*) => {$(
         impl Api for $request {
             type Response = $response;
             const KEY: i16 = $key;
             const NAME: &'static str = stringify!($request);
             $(const LOWEST: i16 = $lowest;)?
             $(const HIGHEST: i16 = $highest;)?
+            $(const TRANSACTIONS_V2_FROM: i16 = $v2;)?
         }
     )*};
 }
 
 apis! {
+    // Later versions name topics by their ids alone.
+    0 ProduceRequest ProduceResponse to 12 transactions_v2_from 12;
     1 FetchRequest FetchResponse;
     2 ListOffsetsRequest ListOffsetsResponse;
     3 MetadataRequest MetadataResponse;
@@ -53,8 +61,14 @@ apis! {
     8 OffsetCommitRequest OffsetCommitResponse to 9;
     9 OffsetFetchRequest OffsetFetchResponse from 8 to 9;
     10 FindCoordinatorRequest FindCoordinatorResponse from 4;
-    // A broker that does not know this version answers with an error, and every broker knows it.
-    18 ApiVersionsRequest ApiVersionsResponse to 0;
+    // With the features of the cluster. Every broker that is new enough for this client knows it.
+    18 ApiVersionsRequest ApiVersionsResponse from 3 to 3;
+    22 InitProducerIdRequest InitProducerIdResponse;
+    // Later versions are for brokers.
+    24 AddPartitionsToTxnRequest AddPartitionsToTxnResponse to 3;
+    26 EndTxnRequest EndTxnResponse transactions_v2_from 5;
+    65 DescribeTransactionsRequest DescribeTransactionsResponse;
+    66 ListTransactionsRequest ListTransactionsResponse;
 }
 
 /// A connection.
@@ -63,6 +77,8 @@ pub(super) struct Connection {
     stream: TcpStream,
     /// The versions of each API that the broker knows.
     versions: BTreeMap<i16, (i16, i16)>,
+    /// The version of transactions that the cluster has enabled.
+    transactions: i16,
     requests: i32,
 }
 
@@ -73,10 +89,19 @@ impl Connection {
         let stream =
             connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(unreachable)?;
         stream.set_nodelay(true).map_err(unreachable)?;
-        let known = (ApiVersionsRequest::KEY, (0, 0));
-        let mut connection =
-            Self { address: address.to_owned(), stream, versions: BTreeMap::from([known]), requests: 0 };
-        let answer = connection.send(&ApiVersionsRequest::default(), Duration::ZERO).await?;
+        let versions = BTreeMap::from([(
+            ApiVersionsRequest::KEY,
+            (ApiVersionsRequest::LOWEST, ApiVersionsRequest::HIGHEST),
+        )]);
+        let address = address.to_owned();
+        let mut connection = Self { address, stream, versions, transactions: 0, requests: 0 };
+        let request = ApiVersionsRequest::default()
+            .with_client_software_name(StrBytes::from_static_str(CLIENT_ID))
+            .with_client_software_version(StrBytes::from_static_str(env!("CARGO_PKG_VERSION")));
+        let answer = connection.send(&request, Duration::ZERO).await?;
+        let mut features = answer.finalized_features.iter();
+        let transactions = features.find(|feature| &*feature.name == "transaction.version");
+        connection.transactions = transactions.map_or(0, |feature| feature.max_version_level);
         let versions = answer.api_keys.iter().map(|api| (api.api_key, (api.min_version, api.max_version)));
         connection.versions = versions.collect();
         Ok(connection)
@@ -84,6 +109,10 @@ impl Connection {
 
     pub(super) fn address(&self) -> &str {
         &self.address
+    }
+
+    pub(super) fn transactions(&self) -> i16 {
+        self.transactions
     }
 
     /// Sends a request and waits for its answer. After an error, or if it is dropped before, the connection must not be
@@ -94,7 +123,11 @@ impl Connection {
         wait: Duration,
     ) -> Result<R::Response, KafkaError> {
         let (least, most) = self.versions.get(&R::KEY).copied().unwrap_or((1, 0));
-        let version = R::HIGHEST.min(most);
+        let highest = match self.transactions {
+            ..2 => R::HIGHEST.min(R::TRANSACTIONS_V2_FROM - 1),
+            _ => R::HIGHEST,
+        };
+        let version = highest.min(most);
         if version < R::LOWEST.max(least) {
             return Err(KafkaError::Version { address: self.address.clone(), api: R::NAME });
         }

@@ -1,24 +1,29 @@
-//! The client: requests of sources, and how brokers answer them.
+//! The client: requests of sources and sinks, and how brokers answer them.
 //!
-//! A request here is one step of a source, such as finding partitions with their offsets, which may take several
+//! A request here is one step of a source or sink, such as finding partitions with their offsets, which may take several
 //! messages. Code above it decides by requests and answers and does no I/O. Brokers answer the requests of a connection one
 //! after the other, so a long poll has a connection for itself, and a connection is never used again after a request that
 //! was given up.
 //!
-//! Reading order: this file (what can be asked), `connection`, `cluster` (who is asked), `offsets`, `fetch`.
+//! Reading order: this file (what can be asked), `connection`, `cluster` (who is asked), `offsets`, `fetch`,
+//! `produce`.
 
 mod cluster;
 mod connection;
 mod fetch;
 mod offsets;
+mod produce;
 
 use crate::batch::Aborted;
+use crate::sink::WriterName;
 use bytes::Bytes;
 use cluster::Cluster;
 use kafka_protocol::error::ResponseError;
 use reflow_env::Client;
+use reflow_types::Data;
 use std::collections::BTreeSet;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -95,7 +100,7 @@ impl Isolation {
     }
 }
 
-/// A request of a source.
+/// A request of a source or sink.
 #[doc(hidden)]
 #[derive(Debug)]
 pub enum KafkaRequest {
@@ -112,6 +117,92 @@ pub enum KafkaRequest {
     },
     /// Where a partition begins or ends now.
     Offset(OffsetOf),
+    /// How many partitions a topic has.
+    Partitions(Arc<str>),
+    /// Gets a producer id, for transactions if a transactional id is given.
+    InitProducer {
+        /// The transactional id.
+        transactional_id: Option<String>,
+        /// The time after which the broker aborts transactions.
+        timeout: Duration,
+    },
+    /// Appends batches.
+    Produce(Produce),
+    /// Commits a transaction. It may be repeated.
+    Commit(Transaction),
+    /// Aborts a transaction.
+    Abort(Transaction),
+    /// Aborts what earlier attempts of a job have left open.
+    AbortEarlier(AbortEarlier),
+}
+
+/// A producer id and its epoch.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Data)]
+pub struct Producer {
+    pub(crate) id: i64,
+    pub(crate) epoch: i16,
+}
+
+/// A transaction, by which any process can end it.
+#[doc(hidden)]
+#[derive(Clone, Debug, PartialEq, Eq, Data)]
+pub struct Transaction {
+    pub(crate) transactional_id: String,
+    pub(crate) producer: Producer,
+}
+
+impl std::fmt::Display for Transaction {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { transactional_id, producer: Producer { id, epoch } } = self;
+        write!(f, "{transactional_id} (producer {id}, epoch {epoch})")
+    }
+}
+
+/// See [`KafkaRequest::Produce`].
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Produce {
+    pub(crate) transaction: Option<(Arc<str>, Producer)>,
+    pub(crate) batches: Vec<ToProduce>,
+}
+
+/// A batch for a partition.
+#[derive(Clone, Debug)]
+pub(crate) struct ToProduce {
+    pub(crate) topic: Arc<str>,
+    pub(crate) partition: i32,
+    pub(crate) bytes: Bytes,
+    /// Whether it is the transaction's first one for the partition.
+    pub(crate) is_first: bool,
+}
+
+/// What has become of a batch.
+#[doc(hidden)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Produced {
+    /// It is in the log.
+    Appended,
+    /// The broker's refusal.
+    Refused {
+        /// Kafka's error.
+        error: ResponseError,
+        /// What the broker says of it.
+        reason: Option<String>,
+    },
+    /// The leader was not known and is now; or it does not answer.
+    NotSent,
+}
+
+/// See [`KafkaRequest::AbortEarlier`].
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct AbortEarlier {
+    /// The name of a writer of the present attempt.
+    pub(crate) name: WriterName,
+    /// Transactions that will be committed.
+    pub(crate) but: Vec<Transaction>,
+    pub(crate) timeout: Duration,
 }
 
 /// See [`KafkaRequest::Offset`].
@@ -164,6 +255,12 @@ pub enum KafkaAnswer {
     Done,
     /// An offset.
     Offset(i64),
+    /// How many there are.
+    Count(usize),
+    /// A producer id.
+    Producer(Producer),
+    /// For each batch of the request.
+    Produced(Vec<Produced>),
 }
 
 /// A partition that was found.
@@ -260,11 +357,25 @@ pub enum KafkaError {
         error: ResponseError,
     },
     /// A topic is missing.
-    #[error("there is no topic {0}: create it, or correct its name in the source")]
+    #[error("there is no topic {0}: create it, or correct its name in the job")]
     NoTopic(String),
     /// No topic matches.
     #[error("no topic matches the pattern {0}")]
     NoMatch(String),
+    /// The broker does not allow so long transactions.
+    #[error(
+        "the broker does not allow transactions of {0:?}: set a shorter transaction_timeout at the sink, or a longer \
+         transaction.max.timeout.ms at the brokers"
+    )]
+    TransactionTimeout(Duration),
+    /// A transaction cannot be committed any more.
+    #[error("the transaction {transaction} is lost: {reason}")]
+    TransactionLost {
+        /// The transaction.
+        transaction: Transaction,
+        /// What has become of it.
+        reason: Lost,
+    },
     /// The group has no offset, and none is to be used otherwise.
     #[error(
         "group {group} has committed no offset of {topic}, partition {partition}, and the source names no other start"
@@ -279,15 +390,41 @@ pub enum KafkaError {
     },
 }
 
+/// Why a transaction is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Lost {
+    /// It was aborted.
+    #[error(
+        "the broker has aborted it, because it was open for longer than transaction.timeout.ms, or somebody else has; its \
+         records are missing in the output. Start the job from an older savepoint to write them again, or let the sink go on \
+         without them (on_lost_transaction). To prevent it, set a transaction_timeout above the longest time for which \
+         the job or the brokers may be down"
+    )]
+    Aborted,
+    /// The broker does not know it.
+    #[error(
+        "the broker does not know its transactional id any more, which it forgets after transactional.id.expiration.ms; so \
+         it was committed or aborted before. If it comes from an old savepoint whose job has committed it, let the sink go on \
+         (on_lost_transaction)"
+    )]
+    Unknown,
+}
+
 impl KafkaError {
     /// Whether the same request may succeed later without anybody's help.
     pub(crate) fn may_pass(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::Disconnected { .. } | Self::Protocol { .. } => true,
-            Self::Refused { error, .. } => error.is_retriable(),
+            Self::Refused { error, .. } => may_pass(*error),
             _ => false,
         }
     }
+}
+
+/// Whether a broker may give another answer later.
+pub(crate) fn may_pass(error: ResponseError) -> bool {
+    // Another end of the same transactional id is under way.
+    error.is_retriable() || error == ResponseError::ConcurrentTransactions
 }
 
 fn refusal(step: &'static str, subject: String, error: ResponseError) -> KafkaError {
@@ -342,6 +479,25 @@ impl Client for KafkaClient {
                 let partitions = [partition.clone()].into();
                 let found = offsets::resolve(&self.cluster, &partitions, position, *isolation).await?;
                 Ok(KafkaAnswer::Offset(found.get(partition).copied().unwrap_or_default()))
+            }
+            KafkaRequest::Partitions(topic) => Ok(KafkaAnswer::Count(self.cluster.partitions(topic).await?)),
+            KafkaRequest::InitProducer { transactional_id, timeout } => {
+                let producer = produce::init(&self.cluster, transactional_id.as_deref(), *timeout).await?;
+                Ok(KafkaAnswer::Producer(producer))
+            }
+            KafkaRequest::Produce(request) => {
+                Ok(KafkaAnswer::Produced(produce::produce(&self.cluster, request).await?))
+            }
+            KafkaRequest::Commit(transaction) => {
+                produce::commit(&self.cluster, transaction).await?;
+                Ok(KafkaAnswer::Done)
+            }
+            KafkaRequest::Abort(transaction) => {
+                produce::abort(&self.cluster, transaction).await?;
+                Ok(KafkaAnswer::Done)
+            }
+            KafkaRequest::AbortEarlier(request) => {
+                Ok(KafkaAnswer::Count(produce::abort_earlier(&self.cluster, request).await?))
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Partitions, and the offsets at which they are read.
 
-use super::cluster::{Cluster, topic_name};
+use super::cluster::{Cluster, Coordinates, topic_name};
 use super::{
     Discover, Isolation, KafkaError, NewPartition, OffsetsInitializer, TopicPartition, Topics, refusal,
 };
@@ -168,7 +168,6 @@ async fn committed(
     let mut topics = BTreeMap::<&String, Vec<i32>>::new();
     partitions.iter().for_each(|(topic, partition)| topics.entry(topic).or_default().push(*partition));
     let id = GroupId(StrBytes::from_string(group.to_owned()));
-    let address = cluster.coordinator(group).await?;
     let of_group = topics.iter().map(|(name, partitions)| {
         OffsetFetchRequestTopics::default()
             .with_name(topic_name(name))
@@ -176,7 +175,7 @@ async fn committed(
     });
     let of_group = OffsetFetchRequestGroup::default().with_group_id(id).with_topics(Some(of_group.collect()));
     let request = OffsetFetchRequest::default().with_groups(vec![of_group]).with_require_stable(true);
-    let answer = cluster.send(&address, &request, Duration::ZERO).await?;
+    let answer = cluster.send_to_coordinator(Coordinates::Group, group, &request).await?;
     let mut found = Offsets::new();
     let mut errors: Vec<i16> = vec![answer.error_code];
     for of_group in answer.groups {
@@ -189,7 +188,7 @@ async fn committed(
         }
     }
     if let Some(error) = errors.into_iter().find_map(|code| code.err()) {
-        cluster.forget_coordinator(group);
+        cluster.forget_coordinator(Coordinates::Group, group);
         return Err(refusal("looking for committed offsets", format!("group {group}"), error));
     }
     found.retain(|_, offset| *offset >= 0);
@@ -216,16 +215,13 @@ pub(super) async fn commit(
         .with_group_id(GroupId(StrBytes::from_string(group.to_owned())))
         .with_generation_id_or_member_epoch(-1)
         .with_topics(topics.collect());
-    let address = cluster.coordinator(group).await?;
-    let answer = cluster.send(&address, &request, Duration::ZERO).await.inspect_err(|_| {
-        cluster.forget_coordinator(group);
-    })?;
+    let answer = cluster.send_to_coordinator(Coordinates::Group, group, &request).await?;
     let mut codes =
         answer.topics.iter().flat_map(|topic| &topic.partitions).map(|partition| partition.error_code);
     match codes.find_map(|code| code.err()) {
         None => Ok(()),
         Some(error) => {
-            cluster.forget_coordinator(group);
+            cluster.forget_coordinator(Coordinates::Group, group);
             Err(refusal("committing offsets", format!("group {group}"), error))
         }
     }

@@ -1,17 +1,23 @@
-//! The job that reads, its process, and its REST API.
+//! The jobs, their process, and its REST API.
 
+use crate::deadly::Deadly;
 use crate::server::pause;
 use reflow::connectors::{FileSink, Lines};
-use reflow::kafka::{KafkaSource, OffsetsInitializer};
+use reflow::kafka::{
+    Compression, KafkaSink, KafkaSource, LostTransaction, OffsetsInitializer, ProducerRecord,
+};
 use reflow::{JobResult, StreamEnv, clap};
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::Duration;
 
-pub(crate) const GROUP: &str = "readers";
+/// The variable that names the job.
+pub(crate) const JOB: &str = "REFLOW_TEST_JOB";
+/// The name of the example.
+pub(crate) const EXAMPLE: &str = "example";
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -21,9 +27,24 @@ pub(crate) struct Options {
     /// A pattern of the topics.
     #[arg(long)]
     topics: String,
-    /// Where the lines are written to.
+    /// The consumer group whose offsets are committed.
     #[arg(long)]
-    output: String,
+    group: String,
+    /// The directory that the lines are written to.
+    #[arg(long)]
+    output: Option<String>,
+    /// The topic that the lines are written to.
+    #[arg(long)]
+    to: Option<String>,
+    /// A directory in which the test says when the process dies.
+    #[arg(long)]
+    deaths: Option<PathBuf>,
+    /// How long transactions may be open.
+    #[arg(long, default_value_t = 300_000)]
+    transaction_timeout_ms: u64,
+    /// Goes on if a transaction is lost.
+    #[arg(long)]
+    skip_lost: bool,
     /// Ends at the offsets that are the last at its start.
     #[arg(long)]
     bounded: bool,
@@ -31,10 +52,31 @@ pub(crate) struct Options {
 
 pub(crate) fn job(env: &mut StreamEnv, options: Options) -> JobResult {
     let source = KafkaSource::pattern(&options.bootstrap, &options.topics, reflow::kafka::Text)
-        .group_id(GROUP)
+        .group_id(options.group)
         .partition_discovery(Some(Duration::from_millis(500)));
     let source = if options.bounded { source.bounded(OffsetsInitializer::Latest) } else { source };
-    env.source("lines", source).sink("lines", FileSink::new(options.output, Lines));
+    let lines = env.source("lines", source);
+    if let Some(output) = options.output {
+        lines.sink("lines", FileSink::new(output, Lines));
+        return Ok(());
+    }
+    let lost = if options.skip_lost { LostTransaction::Skip } else { LostTransaction::Fail };
+    let sink = KafkaSink::text::<String>(&options.bootstrap, options.to.unwrap_or_default())
+        .with_record(|line: &String, record: &mut ProducerRecord| {
+            record
+                .set_key(line.rsplit('-').next().unwrap_or_default())
+                .add_header("length", line.len().to_string());
+        })
+        .transactional_id_prefix("test")
+        .transaction_timeout(Duration::from_millis(options.transaction_timeout_ms))
+        .on_lost_transaction(lost)
+        .compression(Compression::Lz4);
+    // Each line comes once, so a count of 2 is that of one that was read again with the state behind it.
+    let counted = lines.map(|line| (line, 1u32)).key_by(|(line, _)| line.clone());
+    let counted = counted.reduce(|(line, count), _| (line, count + 1));
+    counted
+        .map(|(line, count)| format!("{line} {count}"))
+        .sink("lines", Deadly { sink, deaths: options.deaths });
     Ok(())
 }
 
@@ -45,7 +87,17 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    pub(crate) fn start(bootstrap: &str, topics: &str, output: &Path, more: &[&str]) -> Self {
+    /// Starts the test's job with options of the engine, and arguments of the job.
+    pub(crate) fn start(options: &[&str], arguments: &[&str]) -> Self {
+        Self::spawn("test", options, arguments)
+    }
+
+    /// Starts the example.
+    pub(crate) fn start_example(arguments: &[&str]) -> Self {
+        Self::spawn(EXAMPLE, &[], arguments)
+    }
+
+    fn spawn(job: &str, options: &[&str], arguments: &[&str]) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let process = Command::new(std::env::current_exe().unwrap())
             .args([
@@ -58,9 +110,10 @@ impl Job {
             .arg("-Djobmanager.adaptive-scheduler.executing.cooldown-after-rescaling=0s")
             .arg("-Djobmanager.adaptive-scheduler.executing.resource-stabilization-timeout=0s")
             .arg(format!("-Drest.port={port}"))
-            .args(["--", "--bootstrap", bootstrap, "--topics", topics, "--output"])
-            .arg(output)
-            .args(more)
+            .env(JOB, job)
+            .args(options)
+            .arg("--")
+            .args(arguments)
             .spawn()
             .unwrap();
         Self { process, port }
@@ -106,7 +159,31 @@ impl Job {
     }
 
     pub(crate) fn attempts_failed(&self) -> bool {
-        !self.request("GET", &format!("{}/exceptions", self.path()), "").contains(r#""entries":[]"#)
+        !self.exceptions().contains(r#""entries":[]"#)
+    }
+
+    pub(crate) fn exceptions(&self) -> String {
+        self.request("GET", &format!("{}/exceptions", self.path()), "")
+    }
+
+    /// Stops it with a savepoint in a directory, and returns the path of that.
+    pub(crate) fn stop(mut self, directory: &Path) -> PathBuf {
+        let request = format!(r#"{{"targetDirectory":"{}","drain":false}}"#, directory.display());
+        let answer = self.request("POST", &format!("{}/stop", self.path()), &request);
+        assert!(answer.contains("request-id"), "{answer}");
+        self.wait_for_success();
+        let mut savepoints = std::fs::read_dir(directory).unwrap();
+        savepoints.next().unwrap().unwrap().path()
+    }
+
+    pub(crate) fn wait_for_death(&mut self) {
+        for _ in 0..1_200 {
+            if self.has_ended() {
+                return;
+            }
+            pause();
+        }
+        panic!("the job does not die: {}", self.request("GET", &self.path(), ""));
     }
 
     fn path(&self) -> String {

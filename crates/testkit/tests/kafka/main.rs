@@ -1,13 +1,17 @@
-//! Jobs that read a real Kafka broker. Each record must be in the output exactly once, while the job changes its size,
-//! topics get partitions, and the broker is killed.
+//! Jobs that read and write a real Kafka broker. Each record must be in the output exactly once, while the job changes its
+//! size, topics get partitions, and the broker and the job are killed.
 //!
 //! This is a test and the executable of its job: it starts itself with `run`, as a user would. `cargo xtask kafka` says
 //! where Kafka's jars are; without it the test says that it does nothing.
 
 #![expect(clippy::unwrap_used, reason = "a test that fails says where")]
 
+mod deadly;
+#[path = "../../../../examples/12_kafka.rs"]
+mod example;
 mod job;
 mod server;
+mod writing;
 
 use job::{Job, lines};
 use server::Kafka;
@@ -15,10 +19,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
 
+const GROUP: &str = "readers";
 const LIBRARIES: &str = "REFLOW_TEST_KAFKA_LIBRARIES";
 
 fn main() -> ExitCode {
     match std::env::args().nth(1).as_deref() {
+        Some("run") if std::env::var(job::JOB).is_ok_and(|job| job == job::EXAMPLE) => {
+            reflow::launch::main("kafka_word_count", example::word_count)
+        }
         Some("run") => reflow::launch::main("kafka", job::job),
         Some("--list") => ExitCode::SUCCESS,
         _ => {
@@ -31,9 +39,24 @@ fn main() -> ExitCode {
             println!("test a_bounded_job_reads_each_codec ... ok");
             each_record_is_read_once_while_job_topic_and_broker_change(&mut kafka);
             println!("test each_record_is_read_once_while_job_topic_and_broker_change ... ok");
+            writing::each_record_is_written_once_while_job_and_broker_die(&mut kafka);
+            println!("test each_record_is_written_once_while_job_and_broker_die ... ok");
+            writing::the_example_counts_words(&kafka);
+            println!("test the_example_counts_words ... ok");
+            writing::a_transaction_that_was_open_for_too_long_is_an_error(&kafka);
+            println!("test a_transaction_that_was_open_for_too_long_is_an_error ... ok");
+            writing::each_record_is_written_once_with_the_transactions_of_older_brokers(&kafka);
+            println!("test each_record_is_written_once_with_the_transactions_of_older_brokers ... ok");
             ExitCode::SUCCESS
         }
     }
+}
+
+/// Starts the job that writes to files.
+fn start(kafka: &Kafka, topics: &str, output: &Path, more: &[&str]) -> Job {
+    let (address, output) = (kafka.address(), output.to_str().unwrap());
+    let arguments = ["--bootstrap", &address, "--topics", topics, "--group", GROUP, "--output", output];
+    Job::start(&[], &[&arguments[..], more].concat())
 }
 
 fn numbered(prefix: &str, count: u64) -> impl Iterator<Item = String> {
@@ -52,7 +75,7 @@ fn a_bounded_job_reads_each_codec(kafka: &Kafka) {
         expected.extend(numbered(codec, 2_000));
     }
     let output = tempfile::tempdir().unwrap();
-    Job::start(&kafka.address(), "codecs", output.path(), &["--bounded"]).wait_for_success();
+    start(kafka, "codecs", output.path(), &["--bounded"]).wait_for_success();
     assert_eq!(lines(output.path()), once(expected));
 }
 
@@ -60,7 +83,7 @@ fn each_record_is_read_once_while_job_topic_and_broker_change(kafka: &mut Kafka)
     let output = tempfile::tempdir().unwrap();
     let mut expected = Vec::new();
     kafka.topic(&["--create", "--topic", "events-a", "--partitions", "4"]);
-    let mut job = Job::start(&kafka.address(), "events-.*", output.path(), &[]);
+    let mut job = start(kafka, "events-.*", output.path(), &[]);
     job.wait_for_parallelism(3);
     job.rescale(1);
     let mut produce = |kafka: &Kafka, topic: &str, prefix: &str| {
@@ -90,7 +113,7 @@ fn each_record_is_read_once_while_job_topic_and_broker_change(kafka: &mut Kafka)
     let expected = once(expected);
     job.wait_until("the output", |_| lines(output.path()).values().sum::<u32>() as usize >= expected.len());
     assert!(!job.attempts_failed(), "the job waits for the broker");
-    job.wait_until("the committed offsets", |_| kafka.committed(job::GROUP) as usize == expected.len());
+    job.wait_until("the committed offsets", |_| kafka.committed(GROUP) as usize == expected.len());
     drop(job);
     assert_eq!(lines(output.path()), expected);
 }

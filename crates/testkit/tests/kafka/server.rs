@@ -1,5 +1,6 @@
 //! A Kafka broker for tests, and Kafka's own tools.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
@@ -68,6 +69,17 @@ impl Kafka {
 
     /// Runs one of Kafka's tools with lines of input, and returns what it prints.
     fn tool(&self, class: &str, arguments: &[&str], input: impl IntoIterator<Item = String>) -> String {
+        let (is_success, output) = self.try_tool(class, arguments, input);
+        assert!(is_success, "{class} {arguments:?} has failed: {output}");
+        output
+    }
+
+    fn try_tool(
+        &self,
+        class: &str,
+        arguments: &[&str],
+        input: impl IntoIterator<Item = String>,
+    ) -> (bool, String) {
         let mut tool = Command::new("java")
             .args(["-Xmx128m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp"])
             .arg(format!("{}/*", libraries(&self.libraries).display()))
@@ -83,8 +95,7 @@ impl Kafka {
         });
         tool.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
         let output = tool.wait_with_output().unwrap();
-        assert!(output.status.success(), "{class} {arguments:?} ended with {}", output.status);
-        String::from_utf8(output.stdout).unwrap()
+        (output.status.success(), String::from_utf8(output.stdout).unwrap())
     }
 
     pub(crate) fn topic(&self, arguments: &[&str]) {
@@ -95,6 +106,32 @@ impl Kafka {
     pub(crate) fn produce(&self, topic: &str, codec: &str, lines: impl IntoIterator<Item = String>) {
         let arguments = ["--topic", topic, "--compression-codec", codec, "--batch-size", "4096"];
         self.tool("org.apache.kafka.tools.ConsoleProducer", &arguments, lines);
+    }
+
+    /// How often each line is in a topic, as Kafka's console consumer reads it, without what is not committed.
+    pub(crate) fn consume(&self, topic: &str) -> BTreeMap<String, u32> {
+        let arguments = ["--topic", topic, "--from-beginning", "--isolation-level", "read_committed"];
+        let arguments = [&arguments[..], &["--timeout-ms", "4000"]].concat();
+        // That nothing came for so long is a failure to it.
+        let (_, text) = self.try_tool("org.apache.kafka.tools.consumer.ConsoleConsumer", &arguments, []);
+        let mut lines = BTreeMap::new();
+        for line in text.lines() {
+            *lines.entry(line.to_owned()).or_default() += 1;
+        }
+        lines
+    }
+
+    /// The transactions that are not complete, as Kafka's tool prints them.
+    pub(crate) fn open_transactions(&self) -> Vec<String> {
+        let table = self.tool("org.apache.kafka.tools.TransactionsCommand", &["list"], []);
+        let is_open = |row: &&str| row.contains("Ongoing") || row.contains("Prepare");
+        table.lines().filter(is_open).map(str::to_owned).collect()
+    }
+
+    /// Returns to the transactions of brokers before 4.0.
+    pub(crate) fn downgrade_transactions(&self) {
+        let arguments = ["downgrade", "--feature", "transaction.version=1"];
+        self.tool("org.apache.kafka.tools.FeatureCommand", &arguments, []);
     }
 
     /// The sum of the offsets that a group has committed for a topic.
