@@ -842,7 +842,7 @@ export interface components {
          * @description The kinds of events.
          * @enum {string}
          */
-        TimelineEventKind: "RESCALE" | "FAILURE" | "CHECKPOINT_FAILED" | "RESTART" | "STATE";
+        TimelineEventKind: "RESCALE" | "FAILURE" | "CHECKPOINT_FAILED" | "RESTART" | "AUTOSCALER" | "STATE";
         TimelinePoint: {
             /** Format: double */
             backpressured: number;

@@ -9,7 +9,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use crate::process::{cargo, is_installed, root, succeed};
-use crate::{Failure, book, dependencies, flights, kafka, publish, s3, sim, template, tidy, web};
+use crate::{Failure, book, dependencies, flights, kafka, manifests, publish, s3, sim, template, tidy, web};
 
 pub(crate) const HELP: &str = "\
 cargo xtask ci: everything that must hold before a change lands
@@ -34,6 +34,7 @@ const STEPS: &[Step] = &[
     Step { name: "format", check: format },
     Step { name: "tidy", check: tidy::run },
     Step { name: "scripts", check: scripts },
+    Step { name: "manifests", check: manifests::check },
     Step { name: "dependencies", check: dependencies::check },
     Step { name: "book", check: book::build },
     Step { name: "clippy", check: clippy },

@@ -78,15 +78,20 @@ fn build(symbols: Symbols) -> Result<(), Failure> {
     succeed(&mut cargo(arguments))
 }
 
+/// The directories below `dist/` whose files are copied.
+const COPIED: [&str; 7] =
+    ["bin", "conf", "kubernetes", "kubernetes/base", "kubernetes/signals", "monitoring", "scaling"];
+
 /// Copies the executables in `built` and the files of the repository to `home`.
 fn lay_out(built: &Path, home: &Path) -> io::Result<()> {
-    for replaced in ["bin", "conf", "examples", "monitoring", "scaling"] {
+    for replaced in ["bin", "conf", "examples", "kubernetes", "monitoring", "scaling"] {
         remove(&home.join(replaced))?;
     }
-    for directory in ["bin", "conf", "lib", "examples/streaming", "monitoring", "scaling"] {
+    for directory in ["lib", "examples/streaming"] {
         fs::create_dir_all(home.join(directory))?;
     }
-    for copied in ["bin", "conf", "monitoring", "scaling"] {
+    for copied in COPIED {
+        fs::create_dir_all(home.join(copied))?;
         copy_files(&root().join("dist").join(copied), &home.join(copied))?;
     }
     fs::copy(built.join(COMMAND_LINE.name), home.join("bin").join(COMMAND_LINE.name))?;
@@ -106,11 +111,13 @@ fn remove(directory: &Path) -> io::Result<()> {
     }
 }
 
-/// Copies the files of a directory, with their permissions.
+/// Copies the files of a directory, with their permissions, without its directories.
 fn copy_files(from: &Path, to: &Path) -> io::Result<()> {
     for entry in fs::read_dir(from)? {
         let entry = entry?;
-        fs::copy(entry.path(), to.join(entry.file_name()))?;
+        if entry.file_type()?.is_file() {
+            fs::copy(entry.path(), to.join(entry.file_name()))?;
+        }
     }
     Ok(())
 }
@@ -140,6 +147,8 @@ mod tests {
         for there in [
             "bin/taskmanager.sh",
             "conf/config.yaml",
+            "kubernetes/Containerfile",
+            "kubernetes/base/jobmanager.yaml",
             "monitoring/alerts.yml",
             "scaling/autoscale.py",
             "LICENSE",

@@ -11,6 +11,7 @@ mod dist;
 mod docs;
 mod flights;
 mod kafka;
+mod manifests;
 mod nexmark;
 mod process;
 mod publish;
@@ -27,7 +28,7 @@ const HELP: &str = "\
 cargo xtask COMMAND: the project's own commands
 
   ci      everything that must hold before a change lands, one step after the other:
-          formatting, tidy, dependencies, book, clippy, packages, documentation, tests, simulation,
+          formatting, tidy, manifests, dependencies, book, clippy, packages, documentation, tests, simulation,
           injected faults, template, web, flights
   tidy    the rules that no other tool checks: which crate may use which, that the paths
           in ARCHITECTURE.md and docs/ exist, length and headers of files, forbidden words
@@ -39,6 +40,8 @@ cargo xtask COMMAND: the project's own commands
   flights the flights example against DuckDB, on processes that come, go and are killed
   nexmark the queries of the Nexmark example against DuckDB, in the same way
   kafka   the tests of the Kafka source against a real broker, which Maven fetches
+  manifests
+          the manifests for Kubernetes against the schemas of its API
   s3      runs a command, such as `cargo test`, with a server of S3 for tests
   new     makes a package with a job, outside this workspace: cargo xtask new PATH
   publish packages the crates for a registry: cargo xtask publish --dry-run
@@ -76,6 +79,7 @@ fn run(command: &str, arguments: &[String]) -> Result<(), Failure> {
         "dist" => dist::HELP,
         "flights" => flights::HELP,
         "kafka" => kafka::HELP,
+        "manifests" => manifests::HELP,
         "new" => template::HELP,
         "nexmark" => nexmark::HELP,
         "publish" => publish::HELP,
@@ -105,6 +109,7 @@ fn run(command: &str, arguments: &[String]) -> Result<(), Failure> {
         "flights" => no_arguments(arguments).and_then(|()| flights::run()),
         "nexmark" => no_arguments(arguments).and_then(|()| nexmark::run()),
         "kafka" => kafka::run(arguments),
+        "manifests" => no_arguments(arguments).and_then(|()| manifests::check()),
         "new" => template::run(arguments),
         "publish" => publish::run(arguments),
         "s3" => s3::run(arguments),

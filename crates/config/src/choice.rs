@@ -90,6 +90,18 @@ choice! {
     }
 }
 
+choice! {
+    /// Who starts and stops TaskManagers for the autoscaler.
+    TaskManagerProvider {
+        /// Someone outside.
+        None = ["none"],
+        /// The scripts of the distribution.
+        Scripts = ["scripts"],
+        /// A command of the user.
+        Command = ["command"],
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

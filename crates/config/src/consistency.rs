@@ -5,7 +5,8 @@ use crate::config::Config;
 use crate::error::ConfigError;
 use crate::option::ConfigOption;
 use crate::options::{
-    ADOPTION_TIMEOUT, DEFAULT_PARALLELISM, EXPONENTIAL_DELAY_INITIAL_BACKOFF, EXPONENTIAL_DELAY_MAX_BACKOFF,
+    ADOPTION_TIMEOUT, AUTOSCALER_MAX_TASK_MANAGERS, AUTOSCALER_MAX_UTILIZATION, AUTOSCALER_MIN_TASK_MANAGERS,
+    AUTOSCALER_TARGET, DEFAULT_PARALLELISM, EXPONENTIAL_DELAY_INITIAL_BACKOFF, EXPONENTIAL_DELAY_MAX_BACKOFF,
     HEARTBEAT_INTERVAL, HEARTBEAT_TIMEOUT, JOB_MANAGER_TERMINATION, MAX_PARALLELISM, S3_ACCESS_KEY,
     S3_SECRET_KEY,
 };
@@ -58,6 +59,24 @@ pub(crate) fn check(config: &Config) -> Vec<ConfigError> {
             &JOB_MANAGER_TERMINATION,
             &ADOPTION_TIMEOUT,
             "tasks must process on without a JobManager, or there is nothing to hand over",
+        ),
+    );
+    require(
+        AUTOSCALER_TARGET.get(config) <= AUTOSCALER_MAX_UTILIZATION.get(config),
+        contradiction(
+            config,
+            &AUTOSCALER_TARGET,
+            &AUTOSCALER_MAX_UTILIZATION,
+            "the target must not be above what is too busy",
+        ),
+    );
+    require(
+        AUTOSCALER_MIN_TASK_MANAGERS.get(config) <= AUTOSCALER_MAX_TASK_MANAGERS.get(config),
+        contradiction(
+            config,
+            &AUTOSCALER_MIN_TASK_MANAGERS,
+            &AUTOSCALER_MAX_TASK_MANAGERS,
+            "the least number must not be above the largest",
         ),
     );
     problems

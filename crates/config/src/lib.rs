@@ -44,7 +44,9 @@ pub mod unsupported;
 pub mod value;
 mod yaml;
 
-pub use choice::{CheckpointingMode, RestartStrategy, Scheduler, SchedulerMode, Termination};
+pub use choice::{
+    CheckpointingMode, RestartStrategy, Scheduler, SchedulerMode, TaskManagerProvider, Termination,
+};
 pub use config::{Config, Effective};
 pub use error::ConfigError;
 pub use load::{Loaded, Loader};

@@ -183,10 +183,7 @@ static TABLE: &[Unsupported] = &[
     refused("execution.checkpointing.interval-during-backlog", "the interval is always the same"),
     refused("fs.", "object stores are set by s3.*"),
     refused("high-availability.", LEADER),
-    refused(
-        "job.autoscaler.",
-        "there is no autoscaler; the parallelism follows the slots or resource requirements",
-    ),
+    refused("job.autoscaler.", "Reflow's autoscaler, enabled by job.autoscaler.enabled, has no such setting"),
     refused("jobmanager.rpc.bind-port", "set jobmanager.rpc.port"),
     refused("kubernetes.", CLUSTERS),
     refused("pipeline.jobvertex-parallelism-overrides", "set the parallelism of a running job by REST"),

@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
-use reflow_config::{Config, ConfigError, options};
+use reflow_config::{Config, ConfigError, Termination, options};
 
 /// `conf/` of a distribution in a directory of its own.
 fn conf(name: &str) -> std::path::PathBuf {
@@ -31,6 +32,27 @@ fn the_template_is_valid_and_says_nothing_but_defaults() {
         let default = defaults.iter().find(|default| default.key == option.key).expect("the same table");
         assert_eq!(option.value, default.value, "{}", option.key);
     }
+}
+
+#[test]
+fn the_configuration_of_the_manifests_is_valid_and_fits_the_grace_of_a_pod() {
+    let conf = conf("manifests");
+    let manifest =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../dist/kubernetes/base/configuration.yaml");
+    let manifest = fs::read_to_string(manifest).expect("the manifest is there");
+    let (_, block) = manifest.split_once("config.yaml: |\n").expect("it has the file");
+    let file: String = block.lines().map(|line| format!("{}\n", line.trim_start())).collect();
+    fs::write(conf.join("config.yaml"), file).expect("the target directory can be written");
+    let arguments =
+        ["-Dtaskmanager.host=10.1.2.3", "-Dtaskmanager.memory.process.size=1900m"].map(str::to_owned);
+
+    let loaded = Config::load(Some(&conf), &arguments).expect("it is valid");
+    assert_eq!(loaded.warnings, []);
+    let config = &loaded.config;
+    assert!(options::DRAIN_TIMEOUT.get(config) * 2 < Duration::from_secs(30));
+    assert_eq!(options::JOB_MANAGER_TERMINATION.get(config), Termination::HandOver);
+    assert_eq!(options::PROBES_PORT.get(config), Some(8082));
+    assert_eq!(options::TASK_MANAGER_DATA_PORT.get(config), 6121);
 }
 
 #[test]

@@ -84,6 +84,11 @@ pub enum Event {
         /// The bounds of every vertex.
         bounds: BTreeMap<VertexId, ParallelismBounds>,
     },
+    /// The autoscaler limits the parallelism, within the bounds of the user, until a user changes these.
+    LimitParallelism {
+        /// The largest parallelism of every vertex.
+        parallelism: BTreeMap<VertexId, u32>,
+    },
     /// The JobManager got SIGTERM: take a checkpoint and end the attempt, so that the next JobManager resumes the
     /// job.
     Suspend,

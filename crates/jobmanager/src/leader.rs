@@ -11,6 +11,7 @@ mod look;
 mod newest;
 mod objects;
 
+use crate::autoscaler::Autoscaler;
 use crate::decisions::{Wanted, create, created, is_damaged};
 use crate::deletions::Deletions;
 use crate::enumerators::{Assignment, Enumerators};
@@ -34,9 +35,7 @@ use reflow_coordination::event::{Event, StoreOutcome};
 use reflow_coordination::manifest::{self, Decision};
 use reflow_coordination::requirements::RequestedBounds;
 use reflow_coordination::scheduler::Scheduler;
-use reflow_env::{
-    Answer, CallResult, Location, Output, StoreError, StoreOp, StoreReply, StoreResult, Ticket,
-};
+use reflow_env::{Answer, CallResult, Location, Output, StoreError, StoreOp, StoreResult, Ticket};
 use reflow_protocol::command::{
     AttemptCommand, CheckpointCommand, Command, RescaleCommand, SnapshotKind, SubtaskCommand,
 };
@@ -46,10 +45,6 @@ use reflow_protocol::report::{SubtaskEvent, SubtaskReport};
 use reflow_protocol::snapshot::AfterBarrier;
 use reflow_types::{CheckpointId, Instant, LeaderEpoch, SubtaskId, VertexId};
 use std::collections::{BTreeMap, VecDeque};
-use std::time::Duration;
-
-/// How long storage may not answer the checks before the JobManager counts as not ready: two of them.
-const STORAGE_SILENT_AFTER: Duration = Duration::from_secs(15);
 
 /// The purpose of a storage request.
 #[derive(Debug)]
@@ -86,6 +81,8 @@ pub(crate) struct Leader {
     pub(crate) metrics: Metrics,
     pub(crate) operations: Operations,
     pub(crate) declarations: Declarations,
+    /// The autoscaler, if it is enabled.
+    pub(crate) autoscaler: Option<Autoscaler>,
     enumerators: Enumerators,
     alignment: EventTimeAlignment,
     deployed: Deployed,
@@ -111,6 +108,7 @@ pub(crate) struct LeaderParts {
     pub(crate) scheduler: Scheduler,
     pub(crate) members: Members,
     pub(crate) declarations: Declarations,
+    pub(crate) autoscaler: Option<Autoscaler>,
     pub(crate) authority: Authority,
     pub(crate) enumerators: Enumerators,
     pub(crate) deletions: Deletions,
@@ -131,6 +129,7 @@ impl Leader {
             metrics: Metrics::default(),
             operations: Operations::default(),
             declarations: parts.declarations,
+            autoscaler: parts.autoscaler,
             enumerators: parts.enumerators,
             alignment: EventTimeAlignment::default(),
             deployed: Deployed::default(),
@@ -225,20 +224,20 @@ impl Leader {
     pub(crate) fn on_time(&mut self, now: Instant, out: &mut Vec<Output>) {
         self.look_for_successor(now, out);
         self.members.on_time(now, out);
+        if let Some(autoscaler) = &mut self.autoscaler {
+            self.events.extend(autoscaler.on_time(now, &self.scheduler, &self.metrics, &self.members));
+        }
         if self.scheduler.next_wakeup().is_some_and(|at| at <= now) {
             self.events.push_back(Event::Tick);
         }
         self.settle(now, out);
     }
 
-    /// Whether storage answers the checks for a later leadership, which are made every few seconds.
-    pub(crate) fn storage_answers(&self, now: Instant) -> bool {
-        now < self.storage_answered_at + STORAGE_SILENT_AFTER
-    }
-
     pub(crate) fn next_wakeup(&self) -> Option<Instant> {
         let (scheduler, members) = (self.scheduler.next_wakeup(), self.members.next_wakeup());
-        let wakeups = [scheduler, members, self.enumerators.next_wakeup(), self.look.next_wakeup()];
+        let autoscaler = self.autoscaler.as_ref().map(Autoscaler::next_wakeup);
+        let wakeups =
+            [scheduler, members, autoscaler, self.enumerators.next_wakeup(), self.look.next_wakeup()];
         wakeups.into_iter().flatten().min()
     }
 
@@ -299,6 +298,9 @@ impl Leader {
         };
         if let Some(stored) = self.declarations.stored(ticket, &result, &mut self.authority, out) {
             self.schedule_deletion(stored.obsolete);
+            if let (Some(_), Some(autoscaler)) = (&stored.event, &mut self.autoscaler) {
+                autoscaler.requirements_changed(now);
+            }
             self.events.extend(stored.event);
             self.deposed = self.deposed.or(stored.deposed);
             return self.settle(now, out);
@@ -546,52 +548,5 @@ impl Leader {
                 self.handle_event(now, Event::ManifestStored { checkpoint, outcome }, out);
             }
         }
-    }
-
-    /// Checks for a later epoch if the check is due.
-    fn look_for_successor(&mut self, now: Instant, out: &mut Vec<Output>) {
-        if self.look.begin_if_due(now) {
-            let question = self.authority.question();
-            out.push(self.requests.ask(Purpose::Look, question));
-        }
-    }
-
-    /// Handles the result of a check. If storage did not answer, the next check may.
-    fn looked(&mut self, now: Instant, answer: &StoreResult, out: &mut Vec<Output>) {
-        self.look.end(now);
-        if answer.is_ok() {
-            self.storage_answered_at = now;
-        }
-        // The recording of the end has its own check, and a JobManager that starts after the mark does not depose
-        // this one.
-        if self.end.is_some() {
-            return;
-        }
-        if let Ok(StoreReply::Bytes(record)) = answer {
-            if self.authority.is_replaced_by(record) {
-                self.deposed = Some(self.authority.epoch);
-            }
-            return;
-        }
-        match self.authority.standing(answer) {
-            Standing::Deposed(successor) => self.deposed = Some(successor),
-            Standing::RecordGone(create) => self.write_record(create, out),
-            Standing::Leads => {
-                self.look = Look::UnderWay;
-                out.push(self.requests.ask(Purpose::Look, self.authority.read_record()));
-            }
-            Standing::Unknown(_) => {}
-        }
-    }
-
-    /// Writes the file of this leadership's epoch again after it was deleted. TaskManagers read it when they
-    /// register, so none could join without it.
-    fn write_record(&mut self, create: StoreOp, out: &mut Vec<Output>) {
-        tracing::error!(
-            at = %self.authority.directory(),
-            "something deletes objects in the directory of checkpoints: the record of this leadership is gone, and is \
-             written again; checkpoints may be gone, too. Let no rule delete below it"
-        );
-        out.push(self.requests.ask(Purpose::Epoch, create));
     }
 }

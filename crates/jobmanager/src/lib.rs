@@ -9,6 +9,7 @@
 //! to the cluster), `enumerators` (who reads which split), `ending` (how it leaves), `commands` and
 //! `operations` (what users ask), `requirements` (what of it outlives the process), `metrics` and `view` (what they see), `handle` (from which thread).
 
+mod autoscaler;
 mod commands;
 mod decisions;
 mod deletions;

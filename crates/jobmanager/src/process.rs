@@ -1,5 +1,6 @@
 //! The process of the JobManager: takes inputs and returns outputs, on one thread.
 
+use crate::autoscaler::Autoscaler;
 use crate::commands::{CommandOutcome, Desk};
 use crate::deletions::Deletions;
 use crate::ending::{Ending, Records};
@@ -181,6 +182,7 @@ impl JobManager {
         let mut leader = Leader::new(LeaderParts {
             scheduler: Scheduler::new(scheduler_settings, spec.graph, identity, recovered, now),
             declarations,
+            autoscaler: Autoscaler::new(&self.config, now),
             authority,
             members: Members::new(members, self.ids.split()),
             enumerators,

@@ -42,6 +42,7 @@ struct Seen {
     rescales: BTreeSet<RescaleId>,
     failures: i64,
     checkpoints: BTreeSet<CheckpointId>,
+    scaled_at_ms: i64,
     restarts: u64,
 }
 
@@ -149,6 +150,7 @@ impl Seen {
         events.extend(self.rescales(job));
         events.extend(self.failures(job));
         events.extend(self.checkpoints(job));
+        events.extend(self.decisions(job));
         if job.restarts > self.restarts {
             self.restarts = job.restarts;
             let entered = [JobStatus::Restarting, JobStatus::Created].map(|it| job.entered_at_ms.get(&it));
@@ -213,6 +215,21 @@ impl Seen {
             })
             .collect();
         self.failures = events.iter().map(|event| event.at_ms).fold(noted_ms, i64::max);
+        events
+    }
+
+    /// The decisions of the autoscaler.
+    fn decisions(&mut self, job: &JobView) -> Vec<TimelineEvent> {
+        let noted_ms = self.scaled_at_ms;
+        let decisions = job.autoscaler.iter().flat_map(|autoscaler| &autoscaler.decisions);
+        let new = decisions.filter(|decision| decision.at_ms > noted_ms);
+        let events: Vec<_> = new
+            .map(|decision| {
+                let id = decision.at_ms.to_string();
+                event(decision.at_ms, TimelineEventKind::Autoscaler, id, &decision.reason)
+            })
+            .collect();
+        self.scaled_at_ms = events.iter().map(|event| event.at_ms).fold(noted_ms, i64::max);
         events
     }
 

@@ -9,6 +9,7 @@ use reflow_view::{
 
 fn job() -> JobView {
     JobView {
+        autoscaler: None,
         id: JobId(1),
         name: "j".to_owned(),
         status: JobStatus::Running,

@@ -103,6 +103,7 @@ fn api<C: Cluster>() -> Api<C> {
         .get("/jobs/{job}/metrics", read::job_metrics)
         .get("/jobs/{job}/accumulators", read::job_accumulators)
         .get("/jobs/{job}/timeline", read::timeline)
+        .get("/jobs/{job}/autoscaler", read::autoscaler)
         .get("/jobs/{job}/resource-requirements", read::requirements)
         .on(Method::PUT, "/jobs/{job}/resource-requirements", put(act::update_requirements::<C>))
         .get("/jobs/{job}/vertices/{vertex}", read::vertex)

@@ -10,6 +10,7 @@
 
 mod accumulator;
 mod application;
+mod autoscaler;
 mod checkpoint;
 mod checkpoint_detail;
 mod cluster;
@@ -31,6 +32,7 @@ mod vertex_task_managers;
 
 pub use accumulator::*;
 pub use application::*;
+pub use autoscaler::*;
 pub use checkpoint::*;
 pub use checkpoint_detail::*;
 pub use cluster::*;

@@ -71,6 +71,7 @@ pub fn document() -> OpenApi {
     api.get("/jobs/{job}/accumulators", "What the functions of the job have counted", one::<JobAccumulators>);
     api.get("/jobs/{job}/timeline", "The job's figures and events over time. Not in Flink", one::<Timeline>)
         .query(&[("since", "Return only later points and events; milliseconds since the Unix epoch")]);
+    api.get("/jobs/{job}/autoscaler", "What the autoscaler sees and decides. Not in Flink", one::<Autoscaler>);
     api.get("/jobs/{job}/resource-requirements", "The bounds on each vertex's parallelism", by_id::<VertexRequirements>);
     api.add(HttpMethod::Put, "/jobs/{job}/resource-requirements", "Replaces the bounds of all vertices", 200, one::<Accepted>)
         .body_of(by_id::<VertexRequirements>, Required::True).refused(&[403, 409, 413, 500, 503]);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use reflow_types::{JobId, TaskManagerId, VertexId};
 
-use crate::{CheckpointsView, JobStatus, RescalesView, TimelineView, VertexView};
+use crate::{AutoscalerView, CheckpointsView, JobStatus, RescalesView, TimelineView, VertexView};
 
 /// A job, running or ended.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,6 +43,8 @@ pub struct JobView {
     pub rescales: RescalesView,
     /// The number of restarts after failures. Rescales do not count.
     pub restarts: u64,
+    /// Its autoscaler, if it is enabled.
+    pub autoscaler: Option<AutoscalerView>,
     /// Its history over time.
     pub timeline: Arc<TimelineView>,
     /// Metrics of the job that are not derived from this view.

@@ -20,6 +20,7 @@ macro_rules! display_as_serialized {
     )+};
 }
 
+mod autoscaler;
 mod checkpoint;
 mod cluster;
 mod id;
@@ -32,6 +33,7 @@ mod task_manager;
 mod timeline;
 mod vertex;
 
+pub use autoscaler::{AutoscalerView, ScalingDecisionView};
 pub use checkpoint::{
     AckView, CheckpointConfigView, CheckpointCounts, CheckpointKind, CheckpointOutcome, CheckpointSamples,
     CheckpointSummary, CheckpointView, CheckpointsView, RestoredView, SavepointFormat, SubtaskCheckpointView,

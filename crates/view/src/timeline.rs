@@ -69,6 +69,8 @@ pub enum TimelineEventKind {
     CheckpointFailed,
     /// The job was restarted after a failure.
     Restart,
+    /// The autoscaler decided to change the parallelism, or advised it.
+    Autoscaler,
     /// The job changed its state.
     State,
 }

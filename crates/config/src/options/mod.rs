@@ -3,6 +3,7 @@
 //! A new option is one entry in a section; the loader, the getter, the suggestions and the page are derived from
 //! it. Run `cargo xtask docs` afterwards, which writes `docs/configuration.md`.
 
+mod autoscaler;
 mod checkpoints;
 mod job;
 mod logs;
@@ -14,6 +15,7 @@ mod storage;
 mod taskmanager;
 mod web;
 
+pub use autoscaler::*;
 pub use checkpoints::*;
 pub use job::*;
 pub use logs::*;
@@ -30,6 +32,7 @@ use crate::option::Spec;
 /// All options, in reading order.
 pub static SECTIONS: &[&Section] = &[
     &scheduler::SECTION,
+    &autoscaler::SECTION,
     &job::SECTION,
     &checkpoints::SECTION,
     &restart::SECTION,

@@ -16,8 +16,12 @@ pub(super) struct Demand {
     job: Arc<JobGraph>,
     /// By vertex.
     max_parallelism: Vec<MaxParallelism>,
-    /// By vertex.
+    /// By vertex: what is declared, or by default.
+    declared: Vec<ParallelismBounds>,
+    /// By vertex: the same, below the limits of the autoscaler.
     bounds: Vec<ParallelismBounds>,
+    /// Whether a user has declared the bounds.
+    by_user: bool,
     /// In reactive mode the job requests all available slots.
     mode: SchedulerMode,
 }
@@ -26,7 +30,7 @@ impl Demand {
     pub(super) fn new(job: Arc<JobGraph>, max_parallelism: Vec<MaxParallelism>, settings: &Settings) -> Self {
         let mode = settings.mode;
         let bounds = requirements::defaults(&job, &max_parallelism, mode, settings.default_parallelism);
-        Self { job, max_parallelism, bounds, mode }
+        Self { job, max_parallelism, declared: bounds.clone(), bounds, by_user: false, mode }
     }
 
     pub(super) fn job(&self) -> &JobGraph {
@@ -37,8 +41,17 @@ impl Demand {
         &self.max_parallelism
     }
 
-    pub(super) fn bounds(&self) -> &[ParallelismBounds] {
-        &self.bounds
+    /// The bounds that are declared, or by default.
+    pub(super) fn declared(&self) -> &[ParallelismBounds] {
+        &self.declared
+    }
+
+    /// The bounds within which the autoscaler may choose: those that a user has declared, otherwise all that the vertex can
+    /// have. The parallelism that the job was given is where it begins.
+    pub(super) fn scalable(&self, index: usize) -> ParallelismBounds {
+        let declared = self.declared[index];
+        let upper = if self.by_user { declared.upper } else { self.max_parallelism[index].get() };
+        ParallelismBounds { upper, ..declared }
     }
 
     /// Checks requested requirements.
@@ -49,11 +62,24 @@ impl Demand {
         requirements::validate(&self.job, &self.max_parallelism, self.mode, requested)
     }
 
-    /// Sets checked requirements.
+    /// Sets checked requirements. Limits of the autoscaler end.
     pub(super) fn update(&mut self, bounds: &BTreeMap<VertexId, ParallelismBounds>) {
-        for (vertex, own) in self.job.vertices.iter().zip(&mut self.bounds) {
+        for (vertex, own) in self.job.vertices.iter().zip(&mut self.declared) {
             if let Some(new) = bounds.get(&vertex.id) {
                 *own = *new;
+            }
+        }
+        self.by_user = true;
+        self.bounds.clone_from(&self.declared);
+    }
+
+    /// Sets the limits of the autoscaler, as far as the declared bounds allow them.
+    pub(super) fn limit(&mut self, parallelism: &BTreeMap<VertexId, u32>) {
+        for index in 0..self.job.vertices.len() {
+            if let Some(limit) = parallelism.get(&self.job.vertices[index].id) {
+                let range = self.scalable(index);
+                self.bounds[index] =
+                    ParallelismBounds { upper: (*limit).clamp(range.lower, range.upper), ..range };
             }
         }
     }

@@ -107,6 +107,10 @@ impl Scheduler {
             self.ctx.demand.update(bounds);
             self.ctx.begin_rescale_record(now, TriggerCause::UpdateRequirement);
         }
+        if let Event::LimitParallelism { parallelism } = &event {
+            self.ctx.demand.limit(parallelism);
+            self.ctx.begin_rescale_record(now, TriggerCause::UpdateRequirement);
+        }
         let next = match &event {
             Event::AdoptionRefused { attempt, reason } if self.state.has_attempt() => {
                 self.ctx.refuse_adoption(*attempt, reason)

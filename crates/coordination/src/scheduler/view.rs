@@ -53,8 +53,10 @@ pub struct VertexView<'a> {
     pub parallelism: u32,
     /// The number of its key groups.
     pub max_parallelism: MaxParallelism,
-    /// Its requirements.
+    /// Its requirements, as they are declared or by default.
     pub bounds: ParallelismBounds,
+    /// The bounds within which the autoscaler may choose.
+    pub scalable: ParallelismBounds,
 }
 
 /// What became of the attempt that executors ran when this leader began.
@@ -134,12 +136,13 @@ impl<'a> View<'a> {
     /// The vertices, in the job graph's order.
     pub fn vertices(&self) -> impl Iterator<Item = VertexView<'a>> + '_ {
         let of_attempt = self.attempt.map(DeployedAttempt::parallelism);
-        let (bounds, max_parallelism) = (self.demand.bounds(), self.demand.max_parallelism());
+        let (bounds, max_parallelism) = (self.demand.declared(), self.demand.max_parallelism());
         self.job.vertices.iter().enumerate().map(move |(index, vertex)| VertexView {
             vertex,
             parallelism: of_attempt.as_ref().map_or(bounds[index].upper, |p| p[index]),
             max_parallelism: max_parallelism[index],
             bounds: bounds[index],
+            scalable: self.demand.scalable(index),
         })
     }
 

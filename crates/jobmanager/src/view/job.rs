@@ -1,6 +1,7 @@
 //! The job's part of the view: vertices, subtasks, failures and checkpoints.
 
 use super::rescales::{self, millis, sharing_group};
+use crate::autoscaler::{self, Autoscaler};
 use crate::leader::Leader;
 use crate::metrics::Figures;
 use reflow_coordination::checkpoint::{Purpose, Stats, stats};
@@ -36,6 +37,7 @@ pub(super) fn view(
     if let Some(entered) = times.entered.get(&current).filter(|_| !current.is_terminal()) {
         *spent_ms.entry(current).or_default() += now.since(*entered).as_millis() as i64;
     }
+    let autoscaler = leader.autoscaler.as_ref().map(Autoscaler::view);
     JobView {
         id,
         name: scheduler.job.name.clone(),
@@ -58,7 +60,8 @@ pub(super) fn view(
         rescales: rescales::view(scheduler.rescales, scheduler.settings),
         restarts: scheduler.restarts,
         timeline: Arc::default(),
-        metrics: BTreeMap::new(),
+        metrics: autoscaler.as_ref().map(autoscaler::metrics).unwrap_or_default(),
+        autoscaler,
     }
 }
 

@@ -1,7 +1,7 @@
 //! The command `JOB jobmanager`, which runs the JobManager of this job with REST and the web interface.
 
 use super::http_server::HttpServer;
-use super::{Executable, LaunchError, Options, system};
+use super::{Executable, LaunchError, Options, provider, system};
 use reflow_config::{Config, options};
 use reflow_env::{Signal, real};
 use reflow_jobmanager::{JobManager, JobSpec, StartMode};
@@ -57,6 +57,7 @@ pub(super) fn drive(
     let seed = machine::random().map_err(system("cannot read random numbers"))?;
     let signal = Signal::default();
     let (process, handle) = JobManager::new(config, spec, seed, signal.clone(), Bounds::default());
+    provider::start(config, handle.clone(), runtime)?;
     let server = server.start(handle.clone(), runtime);
     let exit = real::run(Box::new(process), signal, driver);
     runtime.block_on(server.stop());

@@ -4,6 +4,7 @@ pub(crate) mod cluster;
 mod executor;
 mod http_server;
 mod job_manager;
+mod provider;
 
 use crate::args::ArgsError;
 use crate::job_function::{self, JobFunction};
@@ -120,6 +121,13 @@ pub(crate) enum LaunchError {
     Tls(#[from] reflow_launch::tls::UnusableTls),
     #[error(transparent)]
     Storage(#[from] storage::UnusableDirectory),
+    #[error(
+        "job.autoscaler.task-managers.provider is scripts, but there is no bin/taskmanager.sh: start the JobManager by \
+         bin/standalone-job.sh, or set REFLOW_HOME to the distribution"
+    )]
+    NoScripts,
+    #[error("job.autoscaler.task-managers.provider is command: set job.autoscaler.task-managers.command")]
+    NoScalingCommand,
     #[error("{what}: {error}")]
     System { what: &'static str, error: io::Error },
     #[error("cannot decode the TaskManager's message: {0}")]

@@ -118,6 +118,10 @@ pub(super) fn timeline(ask: &Ask<'_>) -> Answer {
     json(&Timeline::of(&ask.job()?.timeline, ask.view.now_ms, ask.since_ms()?))
 }
 
+pub(super) fn autoscaler(ask: &Ask<'_>) -> Answer {
+    json(&reflow_schema::Autoscaler::of(ask.job()?))
+}
+
 pub(super) fn requirements(ask: &Ask<'_>) -> Answer {
     json(&reflow_schema::requirements(ask.job()?))
 }

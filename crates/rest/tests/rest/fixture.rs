@@ -125,6 +125,7 @@ fn job() -> JobView {
         (JobStatus::Running, 1_795_330_404_484),
     ];
     JobView {
+        autoscaler: None,
         id: JOB,
         name: "reactive".to_owned(),
         status: JobStatus::Running,

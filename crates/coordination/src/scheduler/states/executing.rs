@@ -74,7 +74,8 @@ impl Executing {
             Event::ExecutorAdded { .. }
             | Event::ExecutorLost { .. }
             | Event::ExecutorDraining { .. }
-            | Event::UpdateRequirements { .. } => self.changed = true,
+            | Event::UpdateRequirements { .. }
+            | Event::LimitParallelism { .. } => self.changed = true,
             Event::Cancel => return Next::Cancel,
             Event::Suspend => return self.suspend(ctx, now),
             Event::TriggerSavepoint { .. }

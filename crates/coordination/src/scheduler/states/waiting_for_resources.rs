@@ -39,7 +39,8 @@ impl WaitingForResources {
             Event::ExecutorAdded { .. }
             | Event::ExecutorLost { .. }
             | Event::ExecutorDraining { .. }
-            | Event::UpdateRequirements { .. } => self.changed = true,
+            | Event::UpdateRequirements { .. }
+            | Event::LimitParallelism { .. } => self.changed = true,
             _ => ctx.refuse(event, "the job does not run: it waits for slots"),
         }
         Next::Stay

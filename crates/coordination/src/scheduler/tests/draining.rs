@@ -1,6 +1,6 @@
 //! TaskManagers that want to leave, and requirements that cap what slots give.
 
-use super::fixtures::{live, reactive, seconds};
+use super::fixtures::{fixed, live, reactive, seconds};
 use super::world::{Faults, World};
 use crate::event::Event;
 use crate::scheduler::{Settings, StateName};
@@ -78,4 +78,35 @@ fn requirements_cap_the_slots_in_reactive_mode() {
         world.pass(seconds(10));
         assert_eq!(world.parallelism(), [4, 4, 4]);
     }
+}
+
+#[test]
+fn limits_of_the_autoscaler_stay_within_the_users_bounds_and_end_with_them() {
+    for settings in [reactive(), live()] {
+        let (mut world, _) = World::running(settings, 3);
+        let reaches = |world: &mut World, expected: u32| {
+            world.pass(seconds(10));
+            assert_eq!(world.parallelism(), [expected; 3]);
+        };
+        world.limit(2);
+        reaches(&mut world, 2);
+        world.limit(16);
+        reaches(&mut world, 3);
+        world.require(1, 2);
+        world.limit(3);
+        reaches(&mut world, 2);
+        world.limit(1);
+        reaches(&mut world, 1);
+        world.require(1, 3);
+        reaches(&mut world, 3);
+    }
+}
+
+#[test]
+fn the_autoscaler_may_go_beyond_the_parallelism_that_the_job_was_given() {
+    let (mut world, _) = World::running(fixed(2), 3);
+    assert_eq!(world.parallelism(), [2, 2, 2]);
+    world.limit(3);
+    world.pass(seconds(300));
+    assert_eq!(world.parallelism(), [3, 3, 3]);
 }

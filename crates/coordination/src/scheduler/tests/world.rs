@@ -247,6 +247,12 @@ impl World {
         self.send(Event::UpdateRequirements { bounds });
     }
 
+    /// The autoscaler limits the parallelism of all vertices.
+    pub(super) fn limit(&mut self, parallelism: u32) {
+        let parallelism = [1, 2, 3].map(|id| (VertexId(id), parallelism)).into();
+        self.send(Event::LimitParallelism { parallelism });
+    }
+
     fn carry_out(&mut self, action: Action) {
         assert_eq!(self.end, None, "{action:?} after the end");
         match &action {

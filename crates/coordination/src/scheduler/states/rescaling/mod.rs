@@ -90,7 +90,9 @@ impl Rescaling {
             Event::ExecutorAdded { .. } | Event::ExecutorLost { .. } | Event::ExecutorDraining { .. } => {
                 return self.on_change(ctx, now, Change::Cluster);
             }
-            Event::UpdateRequirements { .. } => return self.on_change(ctx, now, Change::Requirements),
+            Event::UpdateRequirements { .. } | Event::LimitParallelism { .. } => {
+                return self.on_change(ctx, now, Change::Requirements);
+            }
             Event::ExecutorReported { executor, report } => {
                 return self.on_executor_report(ctx, now, *executor, report);
             }

@@ -1,0 +1,185 @@
+//! The autoscaler of the job: feeds the policy with what subtasks report, and passes its decisions to the scheduler.
+
+use crate::members::Members;
+use crate::metrics::Metrics;
+use reflow_config::{Config, options};
+use reflow_coordination::autoscaler::{Decision, Observation, Policy, Settings, VertexLoad};
+use reflow_coordination::event::Event;
+use reflow_coordination::scheduler::{Scheduler, StateName, SubtaskStatus, View};
+use reflow_graph::VertexIndex;
+use reflow_types::Instant;
+use reflow_view::{AutoscalerView, ScalingDecisionView};
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+/// The time between two observations. Subtasks report as often.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// The number of decisions that are shown.
+const KEPT_DECISIONS: usize = 100;
+
+pub(crate) struct Autoscaler {
+    policy: Policy,
+    look_at: Instant,
+    decisions: VecDeque<Decision>,
+}
+
+impl Autoscaler {
+    /// The autoscaler, if the options enable it.
+    pub(crate) fn new(config: &Config, now: Instant) -> Option<Self> {
+        let enabled = options::AUTOSCALER_ENABLED.get(config);
+        enabled.then(|| Self {
+            policy: Policy::new(settings(config)),
+            look_at: now,
+            decisions: VecDeque::new(),
+        })
+    }
+
+    pub(crate) fn next_wakeup(&self) -> Instant {
+        self.look_at
+    }
+
+    /// A user has changed the job's requirements.
+    pub(crate) fn requirements_changed(&mut self, now: Instant) {
+        self.policy.begin_anew(now);
+    }
+
+    /// Looks at the job if it is time to. Returns the event for the scheduler if the parallelism should change.
+    pub(crate) fn on_time(
+        &mut self,
+        now: Instant,
+        scheduler: &Scheduler,
+        metrics: &Metrics,
+        members: &Members,
+    ) -> Option<Event> {
+        if now < self.look_at {
+            return None;
+        }
+        self.look_at = now + INTERVAL;
+        let view = scheduler.view();
+        let Some(observation) = observe(&view, metrics, members) else {
+            self.policy.pause(now, "waiting for the job to run steadily");
+            return None;
+        };
+        let decision = self.policy.observe(now, observation)?;
+        tracing::info!("autoscaler: {}", decision.reason);
+        self.decisions.push_back(decision);
+        self.decisions.drain(..self.decisions.len().saturating_sub(KEPT_DECISIONS));
+        let parallelism = self.policy.assessment().parallelism.clone();
+        self.policy.settings().scaling.then_some(Event::LimitParallelism { parallelism })
+    }
+
+    pub(crate) fn view(&self) -> AutoscalerView {
+        let assessment = self.policy.assessment();
+        let decision = |decision: &Decision| ScalingDecisionView {
+            at_ms: decision.at.as_millis(),
+            from: decision.from,
+            to: decision.to,
+            reason: decision.reason.clone(),
+        };
+        AutoscalerView {
+            scaling: self.policy.settings().scaling,
+            desired_task_managers: assessment.task_managers,
+            parallelism: assessment.parallelism.clone(),
+            utilization: assessment.utilization,
+            lag_records: assessment.lag_records,
+            lag_seconds: assessment.lag_seconds,
+            arriving_per_second: assessment.arriving_per_second,
+            status: assessment.status.clone(),
+            decisions: self.decisions.iter().map(decision).collect(),
+        }
+    }
+}
+
+/// The metrics of the job that the autoscaler adds.
+pub(crate) fn metrics(view: &AutoscalerView) -> BTreeMap<String, f64> {
+    let metrics = [
+        ("desiredTaskManagers", f64::from(view.desired_task_managers)),
+        ("utilization", view.utilization),
+        ("lagRecords", view.lag_records as f64),
+        ("lagSeconds", view.lag_seconds),
+    ];
+    metrics.map(|(name, value)| (name.to_owned(), value)).into()
+}
+
+fn settings(config: &Config) -> Settings {
+    Settings {
+        scaling: options::AUTOSCALER_SCALING.get(config),
+        window: options::AUTOSCALER_WINDOW.get(config),
+        stabilization: options::AUTOSCALER_STABILIZATION.get(config),
+        target: options::AUTOSCALER_TARGET.get(config),
+        max_utilization: options::AUTOSCALER_MAX_UTILIZATION.get(config),
+        min_utilization: options::AUTOSCALER_MIN_UTILIZATION.get(config),
+        scale_up_factor: options::AUTOSCALER_SCALE_UP_FACTOR.get(config),
+        scale_down_factor: options::AUTOSCALER_SCALE_DOWN_FACTOR.get(config),
+        scale_down_interval: options::AUTOSCALER_SCALE_DOWN_INTERVAL.get(config),
+        scale_up_grace: options::AUTOSCALER_SCALE_UP_GRACE.get(config),
+        catch_up: options::AUTOSCALER_CATCH_UP.get(config),
+        restart: options::AUTOSCALER_RESTART_TIME.get(config),
+        min_parallelism: options::AUTOSCALER_MIN_PARALLELISM.get(config),
+        max_parallelism: options::AUTOSCALER_MAX_PARALLELISM.get(config),
+        min_task_managers: options::AUTOSCALER_MIN_TASK_MANAGERS.get(config),
+        max_task_managers: options::AUTOSCALER_MAX_TASK_MANAGERS.get(config),
+    }
+}
+
+/// The load of a job all of whose subtasks run.
+fn observe(view: &View<'_>, metrics: &Metrics, members: &Members) -> Option<Observation> {
+    let attempt = view.attempt?;
+    let runs = attempt.subtasks().values().all(|subtask| subtask.status == SubtaskStatus::Running);
+    if view.state != StateName::Executing || !runs {
+        return None;
+    }
+    let mut groups: Vec<&str> = Vec::new();
+    let mut vertices = Vec::new();
+    for (index, of_vertex) in view.vertices().enumerate() {
+        let index = VertexIndex(u16::try_from(index).ok()?);
+        let group = of_vertex.vertex.slot_sharing_group.as_str();
+        let known = groups.iter().position(|name| *name == group);
+        let group = known.unwrap_or_else(|| {
+            groups.push(group);
+            groups.len() - 1
+        });
+        let mut load = VertexLoad {
+            vertex: of_vertex.vertex.id,
+            name: of_vertex.vertex.name.clone(),
+            group,
+            inputs: view.job.inputs(index).map(|(_, edge)| usize::from(edge.from.0)).collect(),
+            parallelism: of_vertex.parallelism,
+            bounds: of_vertex.scalable,
+            records_in: 0,
+            records_out: 0,
+            busy_s: 0.0,
+            backpressured_s: 0.0,
+            counted_s: 0.0,
+            pending: None,
+            state_bytes: 0,
+        };
+        for (_, subtask) in attempt.graph().vertex(index).numbered() {
+            let figures = metrics.of(subtask.id);
+            let totals = figures.totals;
+            load.records_in += totals.records_in;
+            load.records_out += totals.records_out;
+            load.busy_s += totals.busy.as_secs_f64();
+            load.backpressured_s += totals.backpressured.as_secs_f64();
+            load.counted_s += (totals.busy + totals.backpressured + totals.idle).as_secs_f64();
+            if let Some(latest) = &figures.latest {
+                load.state_bytes += latest.state_bytes;
+                if let Some(pending) = latest.pending_records {
+                    load.pending = Some(load.pending.unwrap_or(0) + pending);
+                }
+            }
+        }
+        vertices.push(load);
+    }
+    let stay = || members.task_managers().map(|(_, task_manager)| task_manager).filter(|it| !it.draining);
+    let memory = stay().filter_map(|task_manager| {
+        let hardware = &task_manager.hardware;
+        let limited = hardware.process_memory < hardware.physical_memory;
+        limited.then(|| hardware.process_memory / u64::from(task_manager.slots.max(1)))
+    });
+    Some(Observation {
+        vertices,
+        slots_per_task_manager: stay().map(|task_manager| task_manager.slots).max().unwrap_or(1),
+        memory_per_slot: memory.min(),
+    })
+}

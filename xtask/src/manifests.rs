@@ -1,0 +1,49 @@
+//! `cargo xtask manifests`: checks the manifests for Kubernetes against the schemas of its API.
+
+use std::process::Command;
+
+use crate::Failure;
+use crate::process::{is_installed, root, succeed};
+use crate::pypi;
+
+pub(crate) const HELP: &str = "\
+cargo xtask manifests: checks dist/kubernetes/base against the schemas of Kubernetes
+
+Installs kubernetes-validate from PyPI below the target directory, the first time only; needs
+python3. Unknown fields are errors. If kubectl is installed, its kustomize builds the base as well.
+";
+
+/// The validator with the schemas of this release of Kubernetes.
+const VALIDATOR: &str = "kubernetes-validate==1.37.0";
+/// A file that is no object of the API.
+const KUSTOMIZATION: &str = "kustomization.yaml";
+
+pub(crate) fn check() -> Result<(), Failure> {
+    if !is_installed("python3") {
+        eprintln!("  skipped: python3 is not installed; `apt-get install python3-venv`");
+        return Ok(());
+    }
+    let validator = pypi::install(VALIDATOR)?.join("kubernetes-validate");
+    let base = root().join("dist/kubernetes/base");
+    let entries =
+        std::fs::read_dir(&base).map_err(|error| format!("cannot read {}: {error}", base.display()))?;
+    let mut files = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(|error| error.to_string())?.path();
+        if !path.ends_with(KUSTOMIZATION) {
+            files.push(path);
+        }
+    }
+    let mut command = Command::new(validator);
+    command.args(["--strict", "--quiet"]).args(files);
+    succeed(&mut command)?;
+    let kubectl = Command::new("kubectl").args(["version", "--client"]).output();
+    if kubectl.is_ok_and(|output| output.status.success()) {
+        let built = Command::new("kubectl").arg("kustomize").arg(&base).output();
+        let built = built.map_err(|error| format!("cannot run kubectl: {error}"))?;
+        if !built.status.success() {
+            return Err(format!("kubectl kustomize: {}", String::from_utf8_lossy(&built.stderr)));
+        }
+    }
+    Ok(())
+}
