@@ -9,12 +9,14 @@
 //! tasks, so a simulation depends on it, and each decision is spread over await points. With inputs and outputs as data, a
 //! test can feed a process by hand, and the trace of a run is a log of values.
 //!
-//! Reading order: [`process`], [`pauses`], [`store`], [`external`], [`request`], [`slot`], [`signal`], [`real`].
+//! Reading order: [`process`], [`pauses`], [`store`], [`external`], [`request`], [`inspection`], [`slot`], [`signal`],
+//! [`real`].
 
 extern crate reflow_types as reflow; // the name in derived code
 
 pub mod clock;
 pub mod external;
+pub mod inspection;
 pub mod pauses;
 pub mod process;
 #[cfg(feature = "real")]

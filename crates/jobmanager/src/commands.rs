@@ -7,6 +7,7 @@ use crate::requirements::Bounds;
 use reflow_coordination::event::Event;
 use reflow_coordination::requirements::RequestedBounds;
 use reflow_env::Output;
+use reflow_types::inspection::Inquiry;
 use reflow_types::{Instant, JobId, TaskManagerId, VertexId};
 use reflow_view::{Command, CommandError, ParallelismBounds, Reply, RequestId, SavepointFormat};
 use std::collections::BTreeMap;
@@ -26,6 +27,8 @@ pub(crate) enum CommandOutcome {
     Answered(Reply),
     /// Checked requirements, which take effect and are answered when they are stored.
     Declared(Bounds),
+    /// A registered TaskManager answers it.
+    Inspecting(TaskManagerId, Inquiry),
     /// Accepted; the process ends.
     ShutDown,
 }
@@ -81,6 +84,10 @@ impl Desk<'_> {
                 return self.check_requirements(&requirements).map(CommandOutcome::Declared);
             }
             Command::ShutDown => return Ok(CommandOutcome::ShutDown),
+            Command::Inspect { task_manager, inquiry } => {
+                self.check_task_manager(task_manager)?;
+                return Ok(CommandOutcome::Inspecting(task_manager, inquiry));
+            }
             Command::DrainTaskManager { task_manager, force } => self.drain(now, task_manager, force, out),
         };
         reply.map(CommandOutcome::Answered)
@@ -94,7 +101,7 @@ impl Desk<'_> {
             | Command::TriggerCheckpoint { job, .. }
             | Command::QueryOperation { job, .. }
             | Command::UpdateRequirements { job, .. } => *job,
-            Command::DrainTaskManager { .. } | Command::ShutDown => return Ok(()),
+            Command::DrainTaskManager { .. } | Command::Inspect { .. } | Command::ShutDown => return Ok(()),
         };
         if job == self.job { Ok(()) } else { Err(CommandError::UnknownJob(job)) }
     }
@@ -104,6 +111,13 @@ impl Desk<'_> {
             None => Ok(()),
             Some(_) => Err(CommandError::Conflict(format!("job {} has ended", self.job))),
         }
+    }
+
+    /// Whether the TaskManager is registered. After the end of the job there is no connection to any.
+    fn check_task_manager(&self, id: TaskManagerId) -> Result<(), CommandError> {
+        self.check_running()?;
+        let mut registered = self.leader.members.task_managers();
+        registered.any(|(other, _)| other == id).then_some(()).ok_or(CommandError::UnknownTaskManager(id))
     }
 
     fn savepoint(
@@ -156,11 +170,8 @@ impl Desk<'_> {
         force: bool,
         out: &mut Vec<Output>,
     ) -> Result<Reply, CommandError> {
-        self.check_running()?;
+        self.check_task_manager(task_manager)?;
         let leader = &mut self.leader;
-        if !leader.members.task_managers().any(|(id, _)| id == task_manager) {
-            return Err(CommandError::UnknownTaskManager(task_manager));
-        }
         if leader.scheduler.can_spare(task_manager) {
             leader.members.request_drain(task_manager, out);
             leader.settle(now, out);

@@ -1,18 +1,15 @@
 //! The interface of the JobManager for other threads: the latest view, and a way to send commands.
 
 use reflow_env::Signal;
+use reflow_types::inspection::{Inquiry, Inspect, Inspection};
 use reflow_view::ClusterView;
-use reflow_view::{Cluster, Command, CommandError, Reply};
+use reflow_view::{Cluster, ClusterProcess, Command, CommandError, Reply};
 use std::collections::VecDeque;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
 /// The most waiting commands. The JobManager takes all of them whenever it wakes up.
 const MAX_WAITING: usize = 64;
-
-/// The variable by which `bin/standalone-job.sh` says to which file it has redirected the log.
-const LOG_FILE: &str = "REFLOW_LOG_FILE";
 
 /// The REST server's handle to the JobManager. Clones share it.
 #[derive(Clone)]
@@ -22,6 +19,7 @@ struct Shared {
     view: Mutex<Arc<ClusterView>>,
     commands: Mutex<VecDeque<Asked>>,
     signal: Signal,
+    inspect: Inspect,
 }
 
 /// A command that waits for its answer.
@@ -39,9 +37,9 @@ impl Asked {
 
 impl Handle {
     /// A handle to the JobManager that `signal` wakes.
-    pub(crate) fn new(signal: Signal, view: ClusterView) -> Self {
+    pub(crate) fn new(signal: Signal, view: ClusterView, inspect: Inspect) -> Self {
         let view = Mutex::new(Arc::new(view));
-        Self(Arc::new(Shared { view, commands: Mutex::default(), signal }))
+        Self(Arc::new(Shared { view, commands: Mutex::default(), signal, inspect }))
     }
 
     pub(crate) fn publish(&self, view: ClusterView) {
@@ -54,7 +52,10 @@ impl Handle {
     }
 
     /// Adds a command. Returns the receiver of its answer.
-    fn ask(&self, command: Command) -> Result<oneshot::Receiver<Result<Reply, CommandError>>, CommandError> {
+    pub(crate) fn ask(
+        &self,
+        command: Command,
+    ) -> Result<oneshot::Receiver<Result<Reply, CommandError>>, CommandError> {
         let (answer, answered) = oneshot::channel();
         let mut commands = lock(&self.0.commands);
         if commands.len() == MAX_WAITING {
@@ -73,8 +74,22 @@ impl Cluster for Handle {
         Arc::clone(&lock(&self.0.view))
     }
 
-    fn log_file(&self) -> Option<PathBuf> {
-        std::env::var_os(LOG_FILE).map(PathBuf::from)
+    async fn inspect(&self, process: ClusterProcess, inquiry: Inquiry) -> Result<Inspection, CommandError> {
+        match process {
+            ClusterProcess::JobManager => {
+                let inspect = self.0.inspect;
+                let answer = tokio::task::spawn_blocking(move || inspect(&inquiry));
+                answer.await.map_err(|panicked| CommandError::Failed(panicked.to_string()))
+            }
+            ClusterProcess::TaskManager(task_manager) => {
+                match self.command(Command::Inspect { task_manager, inquiry }).await? {
+                    Reply::Inspected(inspection) => Ok(inspection),
+                    reply => {
+                        Err(CommandError::Failed(format!("the JobManager replies {reply:?} to an inquiry")))
+                    }
+                }
+            }
+        }
     }
 
     async fn command(&self, command: Command) -> Result<Reply, CommandError> {
@@ -91,11 +106,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
     use reflow_types::JobId;
+    use reflow_types::inspection::InspectionError;
 
     #[test]
     fn commands_wake_the_job_manager_and_are_bounded() {
         let signal = Signal::default();
-        let handle = Handle::new(signal.clone(), ClusterView::default());
+        let handle = Handle::new(signal.clone(), ClusterView::default(), |_| Err(InspectionError::NoSuchLog));
         let cancel = || Command::Cancel { job: JobId(1) };
         let mut answered = handle.ask(cancel()).unwrap();
         assert!(signal.take());

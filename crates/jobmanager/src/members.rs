@@ -4,6 +4,8 @@
 //! [`Members`] checks each message against the member that sends it, and passes it on as a [`MemberEvent`]. It
 //! closes a connection that violates the protocol, and logs the reason.
 
+mod commands;
+mod inquiries;
 mod settings;
 mod violation;
 
@@ -13,6 +15,7 @@ use crate::executor::{Executor, Stage};
 use crate::ids::Ids;
 use crate::task_manager::TaskManager;
 use bytes::Bytes;
+use inquiries::Inquiries;
 use reflow_coordination::event::Event;
 use reflow_env::{ConnId, Output};
 use reflow_protocol::ProtocolError;
@@ -74,13 +77,15 @@ pub(crate) struct Members {
     executors: BTreeMap<ExecutorId, Executor>,
     /// The source of ids for executors that are started.
     ids: Ids,
+    inquiries: Inquiries,
     events: Vec<MemberEvent>,
 }
 
 impl Members {
     pub(crate) fn new(settings: MemberSettings, ids: Ids) -> Self {
         let (peers, task_managers, executors) = Default::default();
-        Self { settings, peers, task_managers, executors, ids, events: Vec::new() }
+        let inquiries = Inquiries::default();
+        Self { settings, peers, task_managers, executors, ids, inquiries, events: Vec::new() }
     }
 
     /// The TaskManagers in the order in which they are shown.
@@ -249,6 +254,7 @@ impl Members {
                 self.close(conn, out);
             }
         }
+        self.inquiries = Inquiries::default(); // their answers would not be taken any more
         for task_manager in self.task_managers.values_mut() {
             task_manager.executor = None;
             task_manager.start_at = None;
@@ -403,36 +409,11 @@ impl Members {
                 );
             }
             FromTaskManager::Draining => self.drain(id, out),
+            FromTaskManager::Inspected { number, inspection } => {
+                self.inquiries.answer(id, number, inspection);
+            }
         }
         Ok(())
-    }
-
-    /// Asks a TaskManager to leave the cluster. Returns whether it is registered. Its answer needs no handling,
-    /// because it is drained already.
-    pub(crate) fn request_drain(&mut self, id: TaskManagerId, out: &mut Vec<Output>) -> bool {
-        let there = self.task_managers.contains_key(&id);
-        if there {
-            self.send_to_task_manager(id, &ToTaskManager::Drain, out);
-            self.drain(id, out);
-        }
-        there
-    }
-
-    /// Starts to move the job off a TaskManager. A TaskManager that the job does not use is released at once.
-    fn drain(&mut self, id: TaskManagerId, out: &mut Vec<Output>) {
-        let Some(task_manager) = self.task_managers.get_mut(&id) else { return };
-        if !task_manager.draining {
-            tracing::info!(%id, "a TaskManager leaves");
-        }
-        task_manager.draining = true;
-        task_manager.start_at = None;
-        let registered = task_manager
-            .executor
-            .filter(|executor| self.executors.get(executor).is_some_and(|e| e.conn().is_some()));
-        match registered {
-            Some(executor) => self.events.push(MemberEvent::Job(Event::ExecutorDraining { executor })),
-            None => self.send_to_task_manager(id, &ToTaskManager::Release, out),
-        }
     }
 
     fn on_executor_message(
@@ -513,6 +494,7 @@ impl Members {
     fn lose_task_manager(&mut self, id: TaskManagerId, reason: &str, out: &mut Vec<Output>) {
         let Some(task_manager) = self.task_managers.remove(&id) else { return };
         tracing::warn!(%id, host = task_manager.host, reason, "a TaskManager is gone");
+        self.inquiries.fail(id, reason);
         let Some(executor) = task_manager.executor else { return };
         let Some(gone) = self.executors.remove(&executor).filter(Executor::has_registered) else { return };
         if let Some(conn) = gone.conn() {

@@ -93,7 +93,7 @@ impl JobManager {
     ) -> (Self, Handle) {
         let settings = Settings::new(config);
         let frame = Frame::new(config);
-        let handle = Handle::new(signal, frame.starting(Instant(0)));
+        let handle = Handle::new(signal, frame.starting(Instant(0)), spec.inspect);
         let job_manager = Self {
             layout: Layout::new(&settings.checkpoint_dir, &settings.cluster_id, &spec.graph.name),
             config: config.clone(),
@@ -333,6 +333,10 @@ impl JobManager {
                         Ok(CommandOutcome::ShutDown) => {
                             asked.answer(Ok(reflow_view::Reply::Accepted));
                             self.shut_down(now, out);
+                            continue;
+                        }
+                        Ok(CommandOutcome::Inspecting(task_manager, inquiry)) => {
+                            led.leader.members.inspect(task_manager, inquiry, asked, out);
                             continue;
                         }
                         Ok(CommandOutcome::Declared(bounds)) => {

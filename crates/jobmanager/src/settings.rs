@@ -6,6 +6,7 @@ use reflow_config::{Config, Termination, options};
 use reflow_env::Location;
 use reflow_graph::JobGraph;
 use reflow_protocol::deployment::Artifact;
+use reflow_types::inspection::Inspect;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +27,8 @@ pub struct JobSpec {
     pub target: String,
     /// The name of this machine's clock. Processes with the same name read the same clock.
     pub clock: String,
+    /// Answers inquiries about the logs and threads of this process.
+    pub inspect: Inspect,
     /// How the job starts.
     pub start: StartMode,
 }

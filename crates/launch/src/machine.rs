@@ -1,5 +1,6 @@
 //! The properties of this machine, from Linux's `/proc` and `/sys/fs/cgroup`.
 
+use crate::inspection::{self, children};
 use reflow_taskmanager::Machine;
 use std::fs;
 use std::io::{self, Read};
@@ -17,6 +18,7 @@ pub fn inspect(lib: Option<PathBuf>) -> io::Result<Machine> {
         physical_memory: physical_memory()?,
         lib,
         memory_in_use: memory_with_children,
+        inspect: inspection::inspect,
     })
 }
 
@@ -58,10 +60,7 @@ pub fn memory() -> u64 {
 
 /// The resident memory of this process and its children, in bytes.
 fn memory_with_children() -> u64 {
-    let threads = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
-    let children = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
-    let of_children: u64 =
-        children.flat_map(|pids| pids.split_whitespace().map(resident).collect::<Vec<_>>()).sum();
+    let of_children: u64 = children().into_iter().map(|pid| resident(&pid.to_string())).sum();
     memory() + of_children
 }
 

@@ -9,6 +9,7 @@ use crate::deployment::{Addresses, Attempt, Deployment, StartExecutor};
 use crate::report::{ExecutorReport, SubtaskReport};
 use crate::rescale::Preparation;
 use bytes::Bytes;
+use reflow_types::inspection::{Inquiry, Inspection};
 use reflow_types::metric::UserMetric;
 use reflow_types::{ExecutorId, JobId, LeaderEpoch, SubtaskId, TaskManagerId, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -65,6 +66,12 @@ pub enum FromTaskManager {
     },
     /// It leaves the cluster, after SIGTERM or [`ToTaskManager::Drain`]. Answered by [`ToTaskManager::Release`].
     Draining,
+    /// Answers [`ToTaskManager::Inspect`].
+    Inspected {
+        /// The number of the inquiry.
+        number: u64,
+        inspection: Inspection,
+    },
 }
 
 /// The objects with which a TaskManager checks that it can use the job's checkpoint storage.
@@ -108,6 +115,12 @@ pub enum ToTaskManager {
     Drain,
     /// It may exit, because no job uses it any more.
     Release,
+    /// Tell about logs or threads. Answered by [`FromTaskManager::Inspected`].
+    Inspect {
+        /// The number of the inquiry, which its answer has.
+        number: u64,
+        inquiry: Inquiry,
+    },
 }
 
 /// Messages from a task executor to the JobManager.

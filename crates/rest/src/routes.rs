@@ -3,7 +3,8 @@
 mod act;
 mod ask;
 mod failure;
-mod logs;
+mod inspect;
+mod range;
 mod read;
 
 use std::sync::Arc;
@@ -76,15 +77,21 @@ fn api<C: Cluster>() -> Api<C> {
         .get("/applications/{application}/jobmanager/config", read::application_config)
         .on(Method::POST, "/applications/{application}/cancel", post(act::cancel_application::<C>))
         .get("/jobmanager/environment", read::environment)
-        .on(Method::GET, "/jobmanager/log", get(logs::log::<C>))
-        .on(Method::GET, "/jobmanager/stdout", get(logs::stdout::<C>))
-        .on(Method::GET, "/jobmanager/logs", get(logs::list::<C>))
-        .on(Method::GET, "/jobmanager/logs/{filename}", get(logs::named::<C>))
+        .on(Method::GET, "/jobmanager/log", get(inspect::log::<C>))
+        .on(Method::GET, "/jobmanager/stdout", get(inspect::stdout::<C>))
+        .on(Method::GET, "/jobmanager/logs", get(inspect::list::<C>))
+        .on(Method::GET, "/jobmanager/logs/{filename}", get(inspect::named::<C>))
+        .on(Method::GET, "/jobmanager/thread-dump", get(inspect::threads::<C>))
         .get("/datasets", read::datasets)
         .get("/taskmanagers/metrics", read::task_managers_metrics)
         .get("/taskmanagers/{taskmanager}/metrics", read::task_manager_metrics)
         .get("/taskmanagers", read::task_managers)
         .get("/taskmanagers/{taskmanager}", read::task_manager)
+        .on(Method::GET, "/taskmanagers/{taskmanager}/log", get(inspect::log::<C>))
+        .on(Method::GET, "/taskmanagers/{taskmanager}/stdout", get(inspect::stdout::<C>))
+        .on(Method::GET, "/taskmanagers/{taskmanager}/logs", get(inspect::list::<C>))
+        .on(Method::GET, "/taskmanagers/{taskmanager}/logs/{filename}", get(inspect::named::<C>))
+        .on(Method::GET, "/taskmanagers/{taskmanager}/thread-dump", get(inspect::threads::<C>))
         .on(Method::POST, "/taskmanagers/{taskmanager}/drain", post(act::drain::<C>))
         .get("/jobs", read::jobs)
         .get("/jobs/overview", read::jobs_overview)
@@ -166,7 +173,8 @@ async fn with_headers(mut response: Response) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use reflow_view::{ClusterView, Command, CommandError, Reply};
+    use reflow_types::inspection::{Inquiry, Inspection};
+    use reflow_view::{ClusterProcess, ClusterView, Command, CommandError, Reply};
     use std::collections::BTreeSet;
 
     /// A cluster that is never asked.
@@ -175,6 +183,10 @@ mod tests {
     impl Cluster for NoCluster {
         fn view(&self) -> Arc<ClusterView> {
             Arc::default()
+        }
+
+        async fn inspect(&self, _: ClusterProcess, _: Inquiry) -> Result<Inspection, CommandError> {
+            Err(CommandError::Unavailable("there is no cluster".to_owned()))
         }
 
         async fn command(&self, _: Command) -> Result<Reply, CommandError> {

@@ -41,12 +41,18 @@ pub fn document() -> OpenApi {
     api.get("/jobmanager/stdout", "The JobManager's standard output, as text", text()).text().refused(&[404, 416]);
     api.get("/jobmanager/logs", "The log files in the directory of the JobManager's log", one::<LogFiles>);
     api.get("/jobmanager/logs/{filename}", "One of these files, as text", text()).text().refused(&[416]);
+    api.get("/jobmanager/thread-dump", "The JobManager's threads, without stacks", one::<ThreadDump>).refused(&[500]);
     api.get("/datasets", "Cached data sets; there are none", one::<DataSets>);
     api.get("/taskmanagers/metrics", "Metrics aggregated over TaskManagers", many::<Aggregate>)
         .query(&[GET, AGGREGATES, ("taskmanagers", "The TaskManagers to include, by id, separated by commas; all by default")]);
     api.get("/taskmanagers/{taskmanager}/metrics", "The metrics of a TaskManager", many::<Metric>).query(&[GET]);
     api.get("/taskmanagers", "The registered TaskManagers", one::<TaskManagers>);
     api.get("/taskmanagers/{taskmanager}", "A TaskManager with its slots and memory", one::<TaskManagerDetails>);
+    api.get("/taskmanagers/{taskmanager}/log", "The log of a TaskManager and its executors, as text; `Range` selects a part", text()).text().refused(&[416, 500, 503]);
+    api.get("/taskmanagers/{taskmanager}/stdout", "Their standard output, as text", text()).text().refused(&[416, 500, 503]);
+    api.get("/taskmanagers/{taskmanager}/logs", "The log files in the directory of the TaskManager's log", one::<LogFiles>).refused(&[500, 503]);
+    api.get("/taskmanagers/{taskmanager}/logs/{filename}", "One of these files, as text", text()).text().refused(&[416, 500, 503]);
+    api.get("/taskmanagers/{taskmanager}/thread-dump", "The threads of a TaskManager and its executors, without stacks", one::<ThreadDump>).refused(&[500, 503]);
     api.post("/taskmanagers/{taskmanager}/drain", "Moves all jobs off a TaskManager, which then ends", one::<DrainAccepted>)
         .body::<DrainRequest>(Required::False).refused(&[403, 409]);
     api.get("/jobs", "The jobs and their statuses", one::<Jobs>);

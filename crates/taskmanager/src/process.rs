@@ -7,7 +7,8 @@ use super::proof::{Proof, Verdict};
 use super::settings::Settings;
 use bytes::Bytes;
 use reflow_env::{
-    ChildCommand, ChildId, ConnId, Input, Output, Pauses, Process, StoreOp, StoreResult, Ticket,
+    CallResult, ChildCommand, ChildId, ConnId, Input, Output, Pauses, Process, StoreOp, StoreResult, Ticket,
+    inspection,
 };
 use reflow_protocol::control::{FromTaskManager, StorageProof, ToTaskManager};
 use reflow_protocol::deployment::{ExecutorStart, StartExecutor};
@@ -37,6 +38,8 @@ pub struct TaskManager {
     executors: BTreeMap<ExecutorId, Executor>,
     artifacts: Artifacts,
     requests: BTreeMap<Ticket, Purpose>,
+    /// Inquiries that are being answered, with their numbers and the connections on which they came.
+    inquiries: BTreeMap<Ticket, (ConnId, u64)>,
     /// The last leadership that has registered it, and the job of that leadership.
     followed: Option<(JobId, LeaderEpoch)>,
     /// The check of the checkpoint storage, until it has succeeded. It is repeated for each JobManager.
@@ -78,6 +81,7 @@ impl TaskManager {
             settings,
             executors: BTreeMap::new(),
             requests: BTreeMap::new(),
+            inquiries: BTreeMap::new(),
             followed: None,
             proof: None,
             drain_until: None,
@@ -216,6 +220,21 @@ impl TaskManager {
                 self.end(out);
             }
             ToTaskManager::Release => {}
+            ToTaskManager::Inspect { number, inquiry } => {
+                let ticket = self.new_ticket();
+                self.inquiries.insert(ticket, (conn, number));
+                let call = inspection::call(self.settings.inspect, inquiry);
+                out.push(Output::Call { ticket, call });
+            }
+        }
+    }
+
+    fn on_inspected(&mut self, ticket: Ticket, result: CallResult, out: &mut Vec<Output>) {
+        let Some((conn, number)) = self.inquiries.remove(&ticket) else { return };
+        // The next JobManager has not asked.
+        if self.link.conn() == Some(conn) {
+            let inspection = inspection::answer(result);
+            send(conn, &FromTaskManager::Inspected { number, inspection }, out);
         }
     }
 
@@ -281,10 +300,15 @@ impl TaskManager {
     }
 
     fn ask(&mut self, purpose: Purpose, op: StoreOp, out: &mut Vec<Output>) {
-        let ticket = Ticket(self.next_ticket);
-        self.next_ticket += 1;
+        let ticket = self.new_ticket();
         self.requests.insert(ticket, purpose);
         out.push(Output::Store { ticket, op });
+    }
+
+    fn new_ticket(&mut self) -> Ticket {
+        let ticket = Ticket(self.next_ticket);
+        self.next_ticket += 1;
+        ticket
     }
 
     /// Carries out the next step of a search for an executable.
@@ -447,17 +471,17 @@ impl Process for TaskManager {
                 self.on_lost(now, &reason, out)
             }
             Input::Stored { ticket, result } => self.on_stored(now, ticket, result, out),
+            Input::Called { ticket, result } => self.on_inspected(ticket, result, out),
             Input::ChildExited { child, status } => self.on_child_exited(child, &status, out),
             Input::Terminate => self.on_terminate(now, out),
-            // Inputs of a former connection; and the process never listens or calls.
+            // Inputs of a former connection; and the process never listens.
             Input::Connected { .. }
             | Input::Received { .. }
             | Input::Silent { .. }
             | Input::Closed { .. }
             | Input::Listening { .. }
             | Input::ListenFailed { .. }
-            | Input::Accepted { .. }
-            | Input::Called { .. } => {}
+            | Input::Accepted { .. } => {}
         }
         self.settings.health.report(self.is_ready());
     }

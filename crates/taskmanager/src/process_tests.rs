@@ -5,6 +5,7 @@ use crate::Machine;
 use reflow_config::Config;
 use reflow_env::{Location, ObjectMeta, StoreError, StoreOp, StoreReply};
 use reflow_protocol::deployment::Artifact;
+use reflow_types::inspection::{Inquiry, Inspection, InspectionError};
 use reflow_types::{JobId, LeaderEpoch};
 use std::time::Duration;
 
@@ -28,6 +29,7 @@ fn start() -> Driven {
         physical_memory: 1 << 30,
         lib: Some("/opt/lib".into()),
         memory_in_use: || 42,
+        inspect: |_| Err(InspectionError::NoSuchLog),
     };
     let adoption_timeout = Duration::from_secs(60);
     let settings = Settings { adoption_timeout, ..Settings::new(&Config::default(), machine) };
@@ -436,4 +438,28 @@ fn told_to_end_it_does_not_wait_for_ever() {
     let mut driven = start();
     driven.feed(Input::Terminate);
     assert_eq!(driven.exit().map(|(code, _)| code), Some(0), "nobody to ask");
+}
+
+#[test]
+fn inquiries_are_answered_beside_the_event_loop_and_only_to_the_one_who_asked() {
+    let inquiry = || ToTaskManager::Inspect { number: 3, inquiry: Inquiry::Threads };
+    let called = |driven: &Driven| match &driven.out[..] {
+        [Output::Call { ticket, call }] => {
+            assert_eq!(call.request().downcast_ref(), Some(&Inquiry::Threads));
+            *ticket
+        }
+        _ => panic!("an inquiry becomes a call"),
+    };
+    let result = || -> CallResult { Ok(Box::new(Inspection::Err(InspectionError::NoSuchLog))) };
+    let mut driven = running();
+    driven.receive(&inquiry());
+    let ticket = called(&driven);
+    driven.feed(Input::Called { ticket, result: result() });
+    let inspection = Err(InspectionError::NoSuchLog);
+    assert_eq!(driven.sent(), [FromTaskManager::Inspected { number: 3, inspection }]);
+    driven.receive(&inquiry());
+    let ticket = called(&driven);
+    driven.feed(Input::Closed { conn: CONN, reason: "reset".into() });
+    driven.feed(Input::Called { ticket, result: result() });
+    assert_eq!(driven.sent(), [], "the connection of the one who asked is gone");
 }

@@ -3,6 +3,7 @@
 use crate::health::Health;
 use reflow_config::{Config, options};
 use reflow_protocol::control::Hardware;
+use reflow_types::inspection::Inspect;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -28,6 +29,8 @@ pub struct Machine {
     pub lib: Option<PathBuf>,
     /// Reads how much memory the process and its children use, in bytes.
     pub memory_in_use: fn() -> u64,
+    /// Answers inquiries about logs and threads.
+    pub inspect: Inspect,
 }
 
 /// Where the executables of jobs come from.
@@ -82,6 +85,8 @@ pub struct Settings {
     pub memory_in_use: fn() -> u64,
     /// What it reports of itself to the thread that answers probes.
     pub health: Health,
+    /// As in [`Machine`].
+    pub inspect: Inspect,
 }
 
 impl Settings {
@@ -119,6 +124,7 @@ impl Settings {
             pid: machine.pid,
             memory_in_use: machine.memory_in_use,
             health: Health::default(),
+            inspect: machine.inspect,
         }
     }
 }
@@ -152,6 +158,7 @@ fn join_host_port(host: &str, port: u16) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use reflow_types::inspection::InspectionError;
 
     fn machine() -> Machine {
         Machine {
@@ -163,6 +170,7 @@ mod tests {
             physical_memory: 8 << 30,
             lib: None,
             memory_in_use: || 0,
+            inspect: |_| Err(InspectionError::NoSuchLog),
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Nothing here does I/O, reads a clock or knows what a process is. Reading order: [`time`], [`id`],
 //! [`parallelism`], [`key`] (how a key becomes a hash), [`canonical_float`] (floats as keys), [`key_group`] (how a hash becomes a group),
-//! [`ownership`] (which subtask owns which group), [`metric`] (what users' functions count and measure), [`job_parameters`].
+//! [`ownership`] (which subtask owns which group), [`metric`] (what users' functions count and measure), [`inspection`] (logs and threads of a process), [`job_parameters`].
 #![warn(missing_docs)]
 
 extern crate self as reflow; // the name in derived code
@@ -11,6 +11,7 @@ pub mod bounds;
 pub mod canonical_float;
 pub mod id;
 pub mod injected_fault;
+pub mod inspection;
 pub mod job_parameters;
 pub mod key;
 pub mod key_group;

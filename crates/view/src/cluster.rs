@@ -1,9 +1,9 @@
 //! The interface between REST and the JobManager: the view that it publishes and the commands that it accepts.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
+use reflow_types::inspection::{Inquiry, Inspection};
 use reflow_types::{CheckpointId, JobId, TaskManagerId, VertexId};
 
 use crate::{ClusterView, ParallelismBounds, RequestId, SavepointFormat};
@@ -17,7 +17,8 @@ use crate::{ClusterView, ParallelismBounds, RequestId, SavepointFormat};
 ///
 /// ```
 /// use std::sync::Arc;
-/// use reflow_view::{Cluster, ClusterView, Command, CommandError, Reply};
+/// use reflow_types::inspection::{Inquiry, Inspection};
+/// use reflow_view::{Cluster, ClusterProcess, ClusterView, Command, CommandError, Reply};
 ///
 /// /// A cluster in which nothing happens.
 /// struct Idle;
@@ -25,6 +26,10 @@ use crate::{ClusterView, ParallelismBounds, RequestId, SavepointFormat};
 /// impl Cluster for Idle {
 ///     fn view(&self) -> Arc<ClusterView> {
 ///         Arc::default()
+///     }
+///
+///     async fn inspect(&self, _: ClusterProcess, _: Inquiry) -> Result<Inspection, CommandError> {
+///         Err(CommandError::Unavailable("there are no processes".to_owned()))
 ///     }
 ///
 ///     async fn command(&self, _: Command) -> Result<Reply, CommandError> {
@@ -36,14 +41,24 @@ pub trait Cluster: Send + Sync + 'static {
     /// The view that was published last.
     fn view(&self) -> Arc<ClusterView>;
 
-    /// The file to which the JobManager's log is written; its standard output is beside it, as `.out`. `None` if the log
-    /// goes to a terminal or to whatever else has started the process.
-    fn log_file(&self) -> Option<PathBuf> {
-        None
-    }
+    /// Asks a process about its logs and threads.
+    fn inspect(
+        &self,
+        process: ClusterProcess,
+        inquiry: Inquiry,
+    ) -> impl Future<Output = Result<Inspection, CommandError>> + Send;
 
     /// Carries out a command, or begins to.
     fn command(&self, command: Command) -> impl Future<Output = Result<Reply, CommandError>> + Send;
+}
+
+/// A process that can be inspected. The executors of a TaskManager are inspected with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClusterProcess {
+    /// The JobManager.
+    JobManager,
+    /// A TaskManager.
+    TaskManager(TaskManagerId),
 }
 
 /// A command of a user.
@@ -112,6 +127,13 @@ pub enum Command {
         /// Whether it ends even if a job cannot run without it.
         force: bool,
     },
+    /// Ask a TaskManager about its logs or threads. Reply: [`Reply::Inspected`].
+    Inspect {
+        /// The TaskManager.
+        task_manager: TaskManagerId,
+        /// The question.
+        inquiry: Inquiry,
+    },
 }
 
 /// The answer to a command.
@@ -123,6 +145,8 @@ pub enum Reply {
     Triggered(RequestId),
     /// The status of a request.
     Operation(OperationStatus),
+    /// The answer of a process.
+    Inspected(Inspection),
 }
 
 /// The status of a savepoint or checkpoint that a user has triggered.

@@ -39,7 +39,7 @@ pub use checkpoint::{
     CheckpointSummary, CheckpointView, CheckpointsView, RestoredView, SavepointFormat, SubtaskCheckpointView,
     VertexCheckpointView,
 };
-pub use cluster::{Cluster, Command, CommandError, OperationStatus, Reply};
+pub use cluster::{Cluster, ClusterProcess, Command, CommandError, OperationStatus, Reply};
 pub use id::{RequestId, RescaleId};
 pub use job::{ExceptionView, ExecutionConfigView, JobView};
 pub use readiness::Readiness;

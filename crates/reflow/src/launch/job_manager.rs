@@ -5,7 +5,7 @@ use super::{Executable, LaunchError, Options, provider, system};
 use reflow_config::{Config, options};
 use reflow_env::{Signal, real};
 use reflow_jobmanager::{JobManager, JobSpec, StartMode};
-use reflow_launch::{exposure, logging, machine, storage, tls};
+use reflow_launch::{exposure, inspection, logging, machine, storage, tls};
 use reflow_types::Bounds;
 use reflow_types::metric::Accumulated;
 use reflow_view::{Cluster, ClusterView};
@@ -48,6 +48,7 @@ pub(super) fn drive(
         artifact: server.artifact(executable.name),
         target: machine::target(),
         clock: machine::clock(),
+        inspect: inspection::inspect,
         start: StartMode {
             fresh: options.fresh,
             allow_other_build: options.allow_other_build,

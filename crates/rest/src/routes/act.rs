@@ -102,7 +102,7 @@ pub(super) async fn drain<C: Cluster>(
     let request_id = match cluster.command(Command::DrainTaskManager { task_manager, force }).await? {
         Reply::Accepted => None,
         Reply::Triggered(request) => Some(request.to_string()),
-        Reply::Operation(_) => return Err(Failure::unexpected_reply()),
+        Reply::Operation(_) | Reply::Inspected(_) => return Err(Failure::unexpected_reply()),
     };
     Ok(respond(StatusCode::ACCEPTED, json(&DrainAccepted { request_id })?))
 }
@@ -169,21 +169,21 @@ pub(super) async fn operation<C: Cluster>(State(cluster): State<Arc<C>>, path: P
     let request: RequestId = path.get("trigger", "triggerid")?;
     match cluster.command(Command::QueryOperation { job, request }).await? {
         Reply::Operation(status) => Ok(respond(StatusCode::OK, json(&OperationProgress::of(&status))?)),
-        Reply::Accepted | Reply::Triggered(_) => Err(Failure::unexpected_reply()),
+        Reply::Accepted | Reply::Triggered(_) | Reply::Inspected(_) => Err(Failure::unexpected_reply()),
     }
 }
 
 async fn accept<C: Cluster>(cluster: Arc<C>, command: Command, status: StatusCode) -> Outcome {
     match cluster.command(command).await? {
         Reply::Accepted => Ok(respond(status, json(&Accepted {})?)),
-        Reply::Triggered(_) | Reply::Operation(_) => Err(Failure::unexpected_reply()),
+        Reply::Triggered(_) | Reply::Operation(_) | Reply::Inspected(_) => Err(Failure::unexpected_reply()),
     }
 }
 
 async fn trigger<C: Cluster>(cluster: Arc<C>, command: Command) -> Outcome {
     match cluster.command(command).await? {
         Reply::Triggered(request_id) => Ok(respond(StatusCode::ACCEPTED, json(&Triggered::of(request_id))?)),
-        Reply::Accepted | Reply::Operation(_) => Err(Failure::unexpected_reply()),
+        Reply::Accepted | Reply::Operation(_) | Reply::Inspected(_) => Err(Failure::unexpected_reply()),
     }
 }
 

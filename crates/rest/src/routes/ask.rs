@@ -13,8 +13,8 @@ use super::failure::Failure;
 use reflow_schema::metrics::Aggregations;
 use reflow_view::RescaleId;
 use reflow_view::{
-    CheckpointView, CheckpointsView, ClusterView, JobView, RescaleView, SubtaskView, TaskManagerView,
-    VertexView,
+    CheckpointView, CheckpointsView, ClusterProcess, ClusterView, JobView, RescaleView, SubtaskView,
+    TaskManagerView, VertexView,
 };
 
 /// A request for information.
@@ -157,6 +157,14 @@ impl PathParameters {
     /// unknown, not as malformed.
     pub(crate) fn task_manager(&self) -> Result<TaskManagerId, Failure> {
         self.text("taskmanager").parse().map_err(|_| self.no_task_manager())
+    }
+
+    /// The process that a route is about: the JobManager, if it names no TaskManager.
+    pub(crate) fn process(&self) -> Result<ClusterProcess, Failure> {
+        match self.text("taskmanager") {
+            "" => Ok(ClusterProcess::JobManager),
+            _ => self.task_manager().map(ClusterProcess::TaskManager),
+        }
     }
 
     fn no_task_manager(&self) -> Failure {

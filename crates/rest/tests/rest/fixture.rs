@@ -1,8 +1,8 @@
 //! A cluster for tests and the demo: the one that Flink's answers in `tests/flink` were recorded from.
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
+use reflow_types::inspection::{Inquiry, Inspection, InspectionError};
 use reflow_types::{AttemptNumber, CheckpointId, JobId, SubtaskIndex, TaskManagerId, VertexId};
 use reflow_view::*;
 use reflow_view::{Cluster, Command, CommandError, OperationStatus, Reply, RequestId, RescaleId};
@@ -22,7 +22,9 @@ pub(crate) struct FakeCluster {
     view: Arc<ClusterView>,
     answer: Box<Answer>,
     pub(crate) commands: Mutex<Vec<Command>>,
-    pub(crate) log_file: Option<PathBuf>,
+    /// How processes answer inquiries.
+    pub(crate) inspect:
+        Box<dyn Fn(ClusterProcess, &Inquiry) -> Result<Inspection, CommandError> + Send + Sync>,
 }
 
 impl FakeCluster {
@@ -30,7 +32,8 @@ impl FakeCluster {
         view: ClusterView,
         answer: impl Fn(&Command) -> Result<Reply, CommandError> + Send + Sync + 'static,
     ) -> Self {
-        Self { view: Arc::new(view), answer: Box::new(answer), commands: Mutex::default(), log_file: None }
+        let inspect = Box::new(|_, _: &Inquiry| Ok(Err(InspectionError::NoSuchLog)));
+        Self { view: Arc::new(view), answer: Box::new(answer), commands: Mutex::default(), inspect }
     }
 
     /// Everything works, and savepoints are complete at once.
@@ -45,6 +48,7 @@ impl FakeCluster {
                 | Command::StopWithSavepoint { .. }
                 | Command::DrainTaskManager { force: true, .. }
                 | Command::TriggerCheckpoint { .. } => Reply::Triggered(REQUEST),
+                Command::Inspect { .. } => Reply::Inspected(Err(InspectionError::NoSuchLog)),
                 Command::QueryOperation { .. } => Reply::Operation(OperationStatus::SavepointCompleted {
                     location: "file:/flink/sp/savepoint-9cb9b5-1c1985471f60".to_owned(),
                 }),
@@ -58,8 +62,8 @@ impl Cluster for FakeCluster {
         Arc::clone(&self.view)
     }
 
-    fn log_file(&self) -> Option<PathBuf> {
-        self.log_file.clone()
+    async fn inspect(&self, process: ClusterProcess, inquiry: Inquiry) -> Result<Inspection, CommandError> {
+        (self.inspect)(process, &inquiry)
     }
 
     async fn command(&self, command: Command) -> Result<Reply, CommandError> {

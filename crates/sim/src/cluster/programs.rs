@@ -13,6 +13,7 @@ use reflow_jobmanager::{Handle, JobManager, JobSpec, StartMode};
 use reflow_protocol::deployment::{Artifact, ExecutorStart};
 use reflow_stream::{Job, StreamEnv};
 use reflow_taskmanager::{Machine, Settings, TaskManager};
+use reflow_types::inspection::InspectionError;
 use reflow_types::{Bounds, TaskManagerId};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
@@ -128,6 +129,7 @@ impl Programs {
             physical_memory: MEMORY_BYTES,
             lib: None,
             memory_in_use: || MEMORY_BYTES / 2,
+            inspect: |_| Err(InspectionError::NoSuchLog),
         };
         let id = TaskManagerId(u128::from(context.seed));
         let process = TaskManager::new(id, Settings::new(&self.config, machine));
@@ -152,6 +154,7 @@ impl Programs {
             },
             target: TARGET.to_owned(),
             clock: context.host.clone(),
+            inspect: |_| Err(InspectionError::NoSuchLog),
             start: StartMode { allow_replay: self.allow_replay, ..StartMode::default() },
         };
         let mut seed = [0; 32];
