@@ -1,8 +1,12 @@
 //! The arguments of the command line.
 
+mod observe;
 mod savepoint;
 
 use clap::{Parser, Subcommand};
+pub(crate) use observe::{
+    Checkpoints, Completions, Doctor, Exceptions, Graph, Logs, Man, Metrics, TaskManagers, Top,
+};
 pub(crate) use savepoint::{
     Edit, Export, ExportFormat, Inspect, Savepoint, SavepointCommand, StorageArgs, TimeUnit,
 };
@@ -11,16 +15,21 @@ use std::time::Duration;
 
 /// Monitor and control Reflow jobs, and run TaskManagers.
 #[derive(Debug, Parser)]
-#[command(name = "reflow", version, arg_required_else_help = true, after_help = EXAMPLES)]
+#[command(name = "reflow", version = VERSION, arg_required_else_help = true, after_help = EXAMPLES)]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,
 }
 
+/// The release, and the commit if it was built from a repository (`build.rs`).
+const VERSION: &str = env!("REFLOW_VERSION");
+
 const EXAMPLES: &str = "\
 Examples:
   reflow list                                   what runs here
   reflow info                                   the only job, vertex by vertex
+  reflow top                                    the same with rates, lag and load, as it changes
+  reflow logs 1488 -f                           the log of the TaskManager whose id begins with 1488, as it grows
   reflow savepoint 9cb9 s3://bucket/savepoints  a savepoint of the job whose id begins with 9cb9
   reflow savepoint inspect s3://bucket/savepoints/savepoint-9cb9b5-0123456789ab
                                                 what it contains, by operator and state
@@ -38,6 +47,24 @@ pub(crate) enum Command {
     List(List),
     /// Show a job: its state, and each vertex with its parallelism and the records that it has read and written.
     Info(Info),
+    /// Watch a job: rates, busy and backpressured time, lag and watermarks of its vertices, and rescales as they happen.
+    ///
+    /// On a terminal the view is renewed until `q` is pressed; elsewhere it is printed once.
+    Top(Top),
+    /// Draw the job graph as text.
+    Graph(Graph),
+    /// Print the log of the JobManager or of a TaskManager, which also has the logs of its executors.
+    ///
+    /// A process that was started in the foreground writes its log to standard error and has no file.
+    Logs(Logs),
+    /// List the checkpoints of a job with kind, outcome, duration and sizes.
+    Checkpoints(Checkpoints),
+    /// Show the failures of a job, newest first.
+    Exceptions(Exceptions),
+    /// Print metrics of a job, a vertex, a TaskManager or the JobManager.
+    Metrics(Metrics),
+    /// List the TaskManagers: id, host, slots, memory, last heartbeat.
+    Taskmanagers(TaskManagers),
     /// Cancel a job at once, without a savepoint.
     ///
     /// Output since its last checkpoint does not appear. To end a job and keep its state, use `stop`.
@@ -72,6 +99,17 @@ pub(crate) enum Command {
     /// Options are read as by a JobManager or TaskManager: from config.yaml, then REFLOW_PROPERTIES. The scripts in
     /// bin/ use this command.
     Config(Config),
+    /// Check whether Reflow can run on this machine with its configuration: options, ports, storage, limits.
+    ///
+    /// Reads the options as a JobManager or TaskManager does, and changes nothing but an object in the directory of checkpoints,
+    /// which it creates and removes. Exits with 1 if something is wrong.
+    Doctor(Doctor),
+    /// Print a script that completes this command line in a shell.
+    ///
+    /// For example, in bash: `source <(reflow completions bash)`.
+    Completions(Completions),
+    /// Write the manual pages of this command and its subcommands into a directory.
+    Man(Man),
     /// Run the job NAME in one process: shorthand for `lib/NAME run`.
     Run(Run),
     /// Run a TaskManager in the foreground. It offers slots to the JobManager of the configuration.

@@ -1,10 +1,12 @@
 //! A client of the JobManager's REST API: jobs and savepoints here, other routes in modules.
 
+mod observe;
 mod rescale;
 mod task_manager;
 
 use crate::args::Connection;
 use crate::error::CliError;
+pub(crate) use observe::escape;
 use reflow_config::{Config, options};
 use reflow_schema::{
     Accepted, Errors, JobDetails, JobsOverview, OperationOutcome, OperationProgress, SavepointRequest,

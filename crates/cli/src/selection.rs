@@ -1,8 +1,9 @@
-//! The selection of the job that an argument names.
+//! The selection of the job, vertex or TaskManager that an argument names.
 
 use crate::client::Client;
 use crate::error::CliError;
-use reflow_schema::JobOverview;
+use crate::table::table;
+use reflow_schema::{JobDetails, JobOverview, TaskManager, VertexSummary};
 
 /// Which jobs are considered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +55,59 @@ fn choose(
     }
     let jobs = groups.into_iter().flatten().collect();
     Err(CliError::UnknownJob { wanted: wanted.to_owned(), address: address.to_owned(), jobs })
+}
+
+/// Finds a vertex by name, by id or by a prefix of its id.
+pub(crate) fn find_vertex<'a>(
+    job: &JobOverview,
+    details: &'a JobDetails,
+    wanted: &str,
+) -> Result<&'a VertexSummary, CliError> {
+    let by_name = |vertex: &&VertexSummary| vertex.name == wanted;
+    let by_prefix = |vertex: &&VertexSummary| vertex.id.starts_with(&wanted.to_ascii_lowercase());
+    let rules: [&dyn Fn(&&VertexSummary) -> bool; 2] = [&by_name, &by_prefix];
+    let matches = rules.iter().map(|rule| details.vertices.iter().filter(*rule).collect::<Vec<_>>());
+    let found = matches.into_iter().find(|found| !found.is_empty()).unwrap_or_default();
+    let (job, wanted) = (job.name.clone(), wanted.to_owned());
+    match found[..] {
+        [vertex] => Ok(vertex),
+        [] => Err(CliError::UnknownVertex { job, wanted, vertices: vertices(details) }),
+        _ => Err(CliError::AmbiguousVertex { job, wanted, vertices: vertices(details) }),
+    }
+}
+
+fn vertices(details: &JobDetails) -> String {
+    let rows = details.vertices.iter().map(|vertex| {
+        let [parallelism, max] = [vertex.parallelism, vertex.max_parallelism].map(|n| n.to_string());
+        [vertex.id.clone(), vertex.name.clone(), parallelism, max]
+    });
+    table(["VERTEX", "NAME", "PARALLELISM", "MAX"], rows)
+}
+
+/// The TaskManager that `wanted` names.
+pub(crate) fn find_task_manager(client: &Client, wanted: &str) -> Result<TaskManager, CliError> {
+    choose_task_manager(client.task_managers()?, wanted, client.address())
+}
+
+/// Finds a TaskManager by id, by a prefix of its id, or by host.
+fn choose_task_manager(
+    there: Vec<TaskManager>,
+    wanted: &str,
+    address: &str,
+) -> Result<TaskManager, CliError> {
+    let by_prefix = |tm: &TaskManager| tm.id.starts_with(&wanted.to_ascii_lowercase());
+    let by_host = |tm: &TaskManager| tm.host() == wanted;
+    let rules: [&dyn Fn(&TaskManager) -> bool; 2] = [&by_prefix, &by_host];
+    let wanted = wanted.to_owned();
+    for rule in rules {
+        let found: Vec<_> = there.iter().filter(|tm| rule(tm)).cloned().collect();
+        match <[_; 1]>::try_from(found) {
+            Ok([task_manager]) => return Ok(task_manager),
+            Err(none) if none.is_empty() => {}
+            Err(there) => return Err(CliError::AmbiguousTaskManager { wanted, there }),
+        }
+    }
+    Err(CliError::UnknownTaskManager { wanted, address: address.to_owned(), there })
 }
 
 #[cfg(test)]
@@ -131,5 +185,33 @@ mod tests {
         assert_eq!(alone(&[Failed], Among::All).as_deref(), Ok("a"));
         assert_eq!(alone(&[Failed], Among::Live).unwrap_err(), "no job runs at here:1");
         assert!(alone(&[Running, Running], Among::All).unwrap_err().starts_with("no job is named"));
+    }
+
+    #[track_caller]
+    fn check_task_manager(wanted: &str, expected: Result<&str, &str>) {
+        let there = [("1488a", "h1:6122"), ("1489b", "h2:6122"), ("27aac", "h2:6123")]
+            .map(|(id, path)| TaskManager { id: id.into(), path: path.into(), ..TaskManager::default() });
+        let found =
+            choose_task_manager(there.to_vec(), wanted, "here:1").map(|tm| tm.id).map_err(|e| e.to_string());
+        match expected {
+            Ok(id) => assert_eq!(found.as_deref(), Ok(id)),
+            Err(begin) => assert!(found.as_ref().is_err_and(|text| text.starts_with(begin)), "{found:?}"),
+        }
+    }
+
+    #[test]
+    fn a_task_manager_is_named_by_id_prefix_or_host() {
+        check_task_manager("1488a", Ok("1488a"));
+        check_task_manager("27", Ok("27aac"));
+        check_task_manager("2", Ok("27aac"));
+        check_task_manager("h1", Ok("1488a"));
+        check_task_manager(
+            "148",
+            Err(
+                "several TaskManagers match 148; use a longer prefix of the id; the TaskManagers are:\nTASKMANAGER  HOST",
+            ),
+        );
+        check_task_manager("h2", Err("several TaskManagers match h2"));
+        check_task_manager("h3", Err("no TaskManager h3 at here:1; the TaskManagers are:\n"));
     }
 }

@@ -24,9 +24,20 @@ pub(crate) fn task_manager_table(task_managers: &[TaskManager]) -> String {
 /// Columns, aligned to the left.
 pub(crate) fn table<const N: usize>(header: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
     let mut table = comfy_table::Table::new();
+    let rows = rows.map(|row| row.map(|cell| printable(&cell)));
     table.load_style(comfy_table::presets::NOTHING).set_header(header).add_rows(rows);
     table.column_iter_mut().for_each(|column| _ = column.set_padding((0, 2)));
     table.trim_fmt() + "\n"
+}
+
+/// A text on one line. Names and messages come from others, and a control character in them could command the terminal.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
+/// `340 ms`, or seconds if there are at least ten.
+pub(crate) fn millis(ms: i64) -> String {
+    if ms < 10_000 { format!("{ms} ms") } else { duration_ms(ms) }
 }
 
 /// A number of bytes in its largest unit: `12 B`, `1.5 MiB`.

@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that fails says where")]
 
+#[path = "command_line/this_machine.rs"]
+mod this_machine;
+
 use reflow_schema::{ClusterOverview, TaskManager};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};

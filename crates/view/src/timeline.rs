@@ -74,3 +74,5 @@ pub enum TimelineEventKind {
     /// The job changed its state.
     State,
 }
+
+display_as_serialized!(TimelineEventKind);

@@ -39,6 +39,12 @@ impl Client {
         Ok(overview.rescales_counts.in_progress > 0)
     }
 
+    /// The number of completed rescales.
+    pub(crate) fn rescales_completed(&self, job: &str) -> Result<u64, CliError> {
+        let overview: RescalesOverview = self.get(&format!("/jobs/{job}/rescales/overview"))?;
+        Ok(overview.rescales_counts.completed)
+    }
+
     /// The rescales in the history, with details, newest first.
     pub(crate) fn rescales(&self, job: &str) -> Result<Vec<Rescale>, CliError> {
         let history: Vec<Rescale> = self.get(&format!("/jobs/{job}/rescales/history"))?;

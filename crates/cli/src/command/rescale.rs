@@ -5,7 +5,7 @@ use crate::client::Client;
 use crate::error::CliError;
 use crate::output::{print, print_json};
 use crate::selection::{self, Among};
-use crate::table::{duration, table};
+use crate::table::duration;
 use crate::wait::{self, Standing};
 use reflow_schema::{JobDetails, JobOverview, RequirementBounds, VertexRequirements, VertexSummary};
 use reflow_view::{ExecutionState, JobStatus};
@@ -56,7 +56,7 @@ fn of_all(details: &JobDetails, parallelism: u32) -> Wanted {
 fn of_some(job: &JobOverview, details: &JobDetails, vertices: &[(String, u32)]) -> Result<Wanted, CliError> {
     let mut all = Wanted::new();
     for (name, wanted) in vertices {
-        let vertex = find(job, details, name)?;
+        let vertex = selection::find_vertex(job, details, name)?;
         let max = vertex.max_parallelism;
         if *wanted > max {
             return Err(CliError::AboveMaxParallelism { vertex: vertex.name.clone(), wanted: *wanted, max });
@@ -64,29 +64,6 @@ fn of_some(job: &JobOverview, details: &JobDetails, vertices: &[(String, u32)]) 
         all.insert(vertex.id.clone(), *wanted);
     }
     Ok(all)
-}
-
-/// Finds a vertex by name, by id or by a prefix of its id.
-fn find<'a>(job: &JobOverview, details: &'a JobDetails, wanted: &str) -> Result<&'a VertexSummary, CliError> {
-    let by_name = |vertex: &&VertexSummary| vertex.name == wanted;
-    let by_prefix = |vertex: &&VertexSummary| vertex.id.starts_with(&wanted.to_ascii_lowercase());
-    let rules: [&dyn Fn(&&VertexSummary) -> bool; 2] = [&by_name, &by_prefix];
-    let matches = rules.iter().map(|rule| details.vertices.iter().filter(*rule).collect::<Vec<_>>());
-    let found = matches.into_iter().find(|found| !found.is_empty()).unwrap_or_default();
-    let (job, wanted) = (job.name.clone(), wanted.to_owned());
-    match found[..] {
-        [vertex] => Ok(vertex),
-        [] => Err(CliError::UnknownVertex { job, wanted, vertices: list(details) }),
-        _ => Err(CliError::AmbiguousVertex { job, wanted, vertices: list(details) }),
-    }
-}
-
-fn list(details: &JobDetails) -> String {
-    let rows = details.vertices.iter().map(|vertex| {
-        let [parallelism, max] = [vertex.parallelism, vertex.max_parallelism].map(|n| n.to_string());
-        [vertex.id.clone(), vertex.name.clone(), parallelism, max]
-    });
-    table(["VERTEX", "NAME", "PARALLELISM", "MAX"], rows)
 }
 
 /// Done when all subtasks run and no rescale is under way, because an earlier rescale may have another goal.

@@ -5,7 +5,7 @@ use crate::client::Client;
 use crate::error::CliError;
 use crate::output::{print, print_json};
 use crate::selection::{self, Among};
-use crate::table::{duration_ms, table};
+use crate::table::{duration_ms, millis, table};
 use reflow_schema::{Rescale, RescaledVertex};
 use std::time::Duration;
 
@@ -78,9 +78,4 @@ fn phases(rescale: &Rescale) -> String {
 
 fn with_unit(phases: Vec<String>) -> String {
     if phases.is_empty() { "-".to_owned() } else { format!("{} ms", phases.join(", ")) }
-}
-
-/// `340 ms`, or seconds if there are at least ten.
-fn millis(ms: i64) -> String {
-    if ms < 10_000 { format!("{ms} ms") } else { duration_ms(ms) }
 }
