@@ -177,6 +177,8 @@ test("TaskManagers and the configuration are REST's", async () => {
   const first = await page.locator("[data-taskmanager]").first().getAttribute("data-taskmanager");
   const { hardware } = await cluster.json(`taskmanagers/${first}`);
   assert.match(await text(page, ".detail"), new RegExp(`memory in use[^]*cores\\s+${hardware.cpuCores}\\b`));
+  await page.locator(".detail .logs summary").click();
+  await page.waitForSelector(".detail .logs:has-text('started in the foreground')");
   await visit(page, "configuration");
   const entries = await cluster.json("jobmanager/config");
   await page.waitForSelector("tbody tr");

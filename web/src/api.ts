@@ -31,6 +31,7 @@ export type Exceptions = Schemas["Exceptions"];
 export type Failure = Schemas["Exception"] & Partial<Schemas["ExceptionEntry"]>;
 export type TaskManagers = Schemas["TaskManagers"];
 export type TaskManager = Schemas["TaskManager"] & Partial<Schemas["TaskManagerDetails"]>;
+export type LogFiles = Schemas["LogFiles"];
 export type Requirements = Record<string, Schemas["VertexRequirements"]>;
 export type Operation = Schemas["OperationProgress"];
 export type Triggered = Schemas["Triggered"];
@@ -87,6 +88,16 @@ export async function find<T>(path: string): Promise<T | null> {
     return await get<T>(path);
   } catch (error) {
     if (error instanceof Refused && error.status === 404) return null;
+    throw error;
+  }
+}
+
+/** The last bytes of a file, as text. */
+export async function end(path: string, bytes: number): Promise<string> {
+  try {
+    return await (await request(path, { headers: { Range: `bytes=-${bytes}` } })).text();
+  } catch (error) {
+    if (error instanceof Refused && error.status === 416) return ""; // an empty file has no last bytes
     throw error;
   }
 }

@@ -417,6 +417,24 @@ export interface components {
             phases: components["schemas"]["LivePhase"][];
             reason: string | null;
         };
+        /** @description A log file. */
+        LogFile: {
+            /**
+             * Format: int64
+             * @description When it was last written, in milliseconds since the Unix epoch.
+             */
+            mtime: number;
+            name: string;
+            /**
+             * Format: int64
+             * @description In bytes.
+             */
+            size: number;
+        };
+        /** @description `GET /jobmanager/logs`, `GET /taskmanagers/:id/logs` */
+        LogFiles: {
+            logs: components["schemas"]["LogFile"][];
+        };
         /** @description The division of memory. Reflow's processes have a task, a managed and a network part, and a remainder. */
         MemoryConfiguration: {
             /** Format: int64 */
