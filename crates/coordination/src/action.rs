@@ -83,9 +83,8 @@ pub enum Action {
         /// The full names of the objects.
         objects: Vec<String>,
     },
-    /// Kill this executor's process, because it did not end an attempt in time. The job does not use it any more;
-    /// another one may replace it.
-    StopExecutor { executor: ExecutorId },
+    /// Kill this executor's process. Another one may replace it.
+    StopExecutor { executor: ExecutorId, reason: String },
     /// The job does not use this executor any more, so its TaskManager may end.
     Release { executor: ExecutorId },
     /// Answer a request for a savepoint, checkpoint or stop, which has ended.

@@ -542,8 +542,8 @@ impl Process for Executor {
             }
             Input::Stored { ticket, result } => self.slots().answer(ticket, result),
             Input::Called { ticket, result } => self.slots().answer(ticket, result),
-            // `Closed` follows.
-            Input::Silent { .. } | Input::ChildExited { .. } => {}
+            Input::Silent { conn } => self.report_silent_peer(conn, out),
+            Input::ChildExited { .. } => {}
             Input::Terminate => out.push(Output::Exit { code: 0, reason: String::new() }),
         }
         self.pump(now, out);

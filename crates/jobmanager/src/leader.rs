@@ -423,9 +423,8 @@ impl Leader {
                 out.push(self.requests.ask(Purpose::Name(checkpoint, Wanted::Abandoned), create(at, body)));
             }
             Action::DeleteObjects { objects } => self.schedule_deletion(objects),
-            Action::StopExecutor { executor } => {
-                let reason = "it did not end its subtasks within task.cancellation.timeout";
-                self.members.stop_executor(now, executor, reason, out);
+            Action::StopExecutor { executor, reason } => {
+                self.members.stop_executor(now, executor, &reason, out);
             }
             Action::Release { executor } => self.members.release(executor, out),
             Action::Answer { request, result } => {

@@ -9,7 +9,7 @@ use crate::failure::Failure;
 use crate::rescale::Installation;
 use crate::snapshot::{OperatorState, SubtaskState};
 use bytes::Bytes;
-use reflow_types::{CheckpointId, GraphVersion, SubtaskId, Timestamp};
+use reflow_types::{CheckpointId, ExecutorId, GraphVersion, SubtaskId, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -102,4 +102,6 @@ pub enum ExecutorReport {
     },
     /// It cannot prepare the rescale. The running tasks are unchanged.
     RescaleRefused { attempt: Attempt, version: GraphVersion, reason: String },
+    /// Another executor with which it exchanges records or state gives no sign of life, or does not answer an attempt to connect.
+    PeerSilent { peer: ExecutorId },
 }

@@ -1,12 +1,15 @@
-//! Backoff from TaskManagers whose executors run out of memory repeatedly.
+//! Backoff from TaskManagers whose executors run out of memory repeatedly, or are cut off from others.
 //!
 //! Such a TaskManager starts another executor at once and offers its slots again. A job that uses them fails and restarts
 //! when they run out of memory again, although it could run on the other TaskManagers. So from the second time on, the slots
 //! of a new executor are offered to the job only after a delay, which doubles each time, or earlier if the job cannot run
 //! without them. The count is reset after a long time without such a failure.
 //!
-//! Only lack of memory counts, because it predicts how the next executor on the same TaskManager will end. A process that
-//! was killed predicts nothing. Executors that end soon after their start are restarted with growing delays elsewhere, by
+//! An executor that is cut off counts as the second time at once: what cuts it off cuts off the next one on the same
+//! machine as well, and nothing on the machine ends it.
+//!
+//! Only these two predict how the next executor on the same TaskManager will fare. A process that was killed predicts
+//! nothing. Executors that end soon after their start are restarted with growing delays elsewhere, by
 //! the JobManager's members.
 
 use super::executor::Executor;
@@ -29,6 +32,7 @@ pub(super) struct SlotBackoff {
 
 #[derive(Debug)]
 struct Exhausted {
+    /// How often in a row.
     times: u32,
     last: Instant,
 }
@@ -42,6 +46,12 @@ impl SlotBackoff {
         exhausted.times = exhausted.times.saturating_add(1);
         exhausted.last = now;
         (exhausted.times, exhausted.delay())
+    }
+
+    /// An executor of this TaskManager is cut off. Returns how long the slots of the next one wait.
+    pub(super) fn cut_off(&mut self, now: Instant, task_manager: TaskManagerId) -> Duration {
+        let (times, delay) = self.exhausted(now, task_manager);
+        if times > 1 { delay } else { self.exhausted(now, task_manager).1 }
     }
 
     /// An executor has registered. Returns whether its slots wait.

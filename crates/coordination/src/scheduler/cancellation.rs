@@ -37,7 +37,8 @@ impl Cancellation {
             for executor in attempt.take_holders() {
                 attempt.advance_all(now, Some(executor), SubtaskStatus::Failed);
                 ctx.cluster.remove(executor);
-                ctx.outputs.push(Action::StopExecutor { executor });
+                let reason = "it did not end its subtasks within task.cancellation.timeout".to_owned();
+                ctx.outputs.push(Action::StopExecutor { executor, reason });
             }
         }
         attempt.holders().is_empty() && settled

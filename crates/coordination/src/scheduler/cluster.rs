@@ -3,6 +3,7 @@
 use super::backoff::SlotBackoff;
 use super::executor::Executor;
 use crate::event::Event;
+use crate::isolation::CutOff;
 use crate::slots::Offer;
 use reflow_types::{ExecutorId, Instant, SlotId, TaskManagerId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -85,6 +86,18 @@ impl Cluster {
                  taskmanager.memory.process.size there"
             )
         })
+    }
+
+    /// An executor is cut off from others. Returns a warning.
+    pub(super) fn on_cut_off(&mut self, now: Instant, cut_off: &CutOff) -> Option<String> {
+        let CutOff { executor, from } = cut_off;
+        let task_manager = self.task_manager(*executor)?;
+        let seconds = self.backoff.cut_off(now, task_manager).as_secs();
+        let others = from.len();
+        Some(format!(
+            "executor {executor} on TaskManager {task_manager} is cut off from {others} others, which the JobManager \
+             reaches: slots of the next one there are used after {seconds} s, or when the job cannot run without them"
+        ))
     }
 
     /// Takes an executor whose slots have waited long enough, or without which the job does not get the slots

@@ -20,6 +20,7 @@ use crate::checkpoint::fallback::AllowReplay;
 use crate::checkpoint::{self, Coordinator, Effect, Purpose, Recovered, Request};
 use crate::event::{Event, RequestId};
 use crate::exceptions::Exception;
+use crate::isolation::Isolation;
 use crate::rescale::{Timeline, TriggerCause};
 use crate::slots::Parallelism;
 use crate::transition::{Cost, Resources};
@@ -38,6 +39,7 @@ pub(super) struct Context {
     pub(super) identity: Identity,
     pub(super) demand: Demand,
     pub(super) cluster: Cluster,
+    pub(super) isolation: Isolation,
     pub(super) coordinator: Coordinator,
     pub(super) attempt: Option<DeployedAttempt>,
     pub(super) lineage: Lineage,
@@ -82,6 +84,7 @@ impl Context {
             timeline: Timeline::new(settings.rescale_history_size, id_base),
             demand: Demand::new(job, max_parallelism, &settings),
             cluster: Cluster::default(),
+            isolation: Isolation::default(),
             attempt: None,
             deferred: VecDeque::new(),
             reports: Reports::default(),
@@ -98,7 +101,10 @@ impl Context {
         self.cluster.observe(now, event, self.settings.drain_timeout);
         match event {
             Event::AttemptReported { executor, report } => self.note_report(*executor, report),
-            Event::ExecutorLost { executor, .. } => self.reports.remove(*executor),
+            Event::ExecutorLost { executor, .. } => {
+                self.reports.remove(*executor);
+                self.isolation.on_lost(*executor);
+            }
             Event::ExecutorReported { executor, report: ExecutorReport::AttemptCanceled { attempt } } => {
                 if let Some(current) = self.attempt_named(*attempt) {
                     current.remove_holder(*executor);
@@ -141,13 +147,33 @@ impl Context {
         Next::Restart(Restart::NotAdopted)
     }
 
-    /// Records executors that run out of memory. Returns whether the event must be handled.
+    /// Records executors that run out of memory or hear nothing of others. Returns whether the event must be handled.
     pub(super) fn admits(&mut self, now: Instant, event: &Event) -> bool {
-        if let Event::ExecutorReported { executor, report: ExecutorReport::MemoryExhausted } = event {
-            self.warnings.extend(self.cluster.on_memory_exhausted(now, *executor));
-            return false;
+        match event {
+            Event::ExecutorReported { executor, report: ExecutorReport::MemoryExhausted } => {
+                self.warnings.extend(self.cluster.on_memory_exhausted(now, *executor));
+                return false;
+            }
+            Event::ExecutorReported { executor, report: ExecutorReport::PeerSilent { peer } } => {
+                let there = |id| self.cluster.executors().contains_key(id);
+                if there(executor) && there(peer) {
+                    self.isolation.on_report(now, *executor, *peer);
+                }
+                return false;
+            }
+            _ => {}
         }
         self.cluster.admits(now, event)
+    }
+
+    /// Stops the executors that are cut off, once that is decided. The job goes on without them when they are lost.
+    pub(super) fn stop_cut_off(&mut self, now: Instant) {
+        for cut_off in self.isolation.decide(now) {
+            let others: Vec<String> = cut_off.from.iter().map(ToString::to_string).collect();
+            let reason = format!("it is cut off from executor {}", others.join(", "));
+            self.warnings.extend(self.cluster.on_cut_off(now, &cut_off));
+            self.outputs.push(Action::StopExecutor { executor: cut_off.executor, reason });
+        }
     }
 
     /// Takes an executor whose slots have waited long enough, or without which the job cannot run.

@@ -97,6 +97,7 @@ impl Scheduler {
         while let Some(added) = self.ctx.take_waiting(now) {
             self.handle(now, added);
         }
+        self.ctx.stop_cut_off(now);
         self.ctx.release_drained();
         self.ctx.outputs.take_actions()
     }
@@ -128,7 +129,8 @@ impl Scheduler {
             return None;
         }
         let of_state = self.state.next_wakeup(&self.ctx);
-        let others = [self.ctx.coordinator.next_wakeup(), self.ctx.cluster.next_wakeup()];
+        let (coordinator, cluster) = (self.ctx.coordinator.next_wakeup(), self.ctx.cluster.next_wakeup());
+        let others = [coordinator, cluster, self.ctx.isolation.next_wakeup()];
         of_state.into_iter().chain(others.into_iter().flatten()).min()
     }
 

@@ -2,7 +2,7 @@
 
 use super::Executor;
 use crate::peers::Peer;
-use reflow_env::Output;
+use reflow_env::{ConnId, Output};
 use reflow_protocol::control::FromExecutor;
 use reflow_protocol::failure::{Failure, Fault};
 use reflow_protocol::report::{ExecutorReport, SubtaskEvent, SubtaskReport};
@@ -33,6 +33,17 @@ impl Executor {
             format!("executor {owner} has opened no connection for its key groups: {bytes} bytes wait");
         let operator = "network".to_owned();
         self.fail(subtask, Failure { fault: Fault::Connection, operator, message }, out);
+    }
+
+    /// Tells the JobManager of a peer that gives no sign of life: it decides which of the two is cut off. The connection
+    /// closes next, which fails the attempt. This is reported also when another executor has noticed it first and the
+    /// attempt has ended already, because the decision needs all reports.
+    pub(super) fn report_silent_peer(&mut self, conn: ConnId, out: &mut Vec<Output>) {
+        if let Some(Peer::Sender(peer) | Peer::Receiver(peer) | Peer::OldOwner(peer) | Peer::NewOwner(peer)) =
+            self.peers.get(conn)
+        {
+            self.job_manager.send(out, &FromExecutor::Report(ExecutorReport::PeerSilent { peer }));
+        }
     }
 
     /// Fails the attempt if subtasks still exchange records or key groups with a peer that is gone.

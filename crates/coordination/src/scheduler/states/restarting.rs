@@ -49,7 +49,8 @@ impl Restarting {
             | Event::TriggerCheckpoint { .. }
             | Event::StopWithSavepoint { .. } => ctx.deferred.push_back(event.clone()),
             _ => {
-                let lost = failure::note_concurrent(ctx, now, event);
+                // One that is cut off from others may have answered the cancellation before that was decided.
+                let lost = failure::note_concurrent(ctx, now, event) || is_cut_off(ctx, event);
                 if lost && self.until == BackoffEnd::ElapsedOrExecutorLost {
                     self.not_before = now;
                 }
@@ -77,4 +78,8 @@ impl Restarting {
             false => Some(self.not_before).filter(|_| ctx.coordinator.is_settled()),
         }
     }
+}
+
+fn is_cut_off(ctx: &Context, event: &Event) -> bool {
+    matches!(event, Event::ExecutorLost { executor, .. } if ctx.isolation.has_cut_off(*executor))
 }

@@ -11,7 +11,8 @@ use crate::scheduler::{JobStatus, StateName};
 use reflow_graph::JobGraph;
 use reflow_protocol::failure::Fault;
 use reflow_protocol::report::{ExecutorReport, SubtaskEvent};
-use reflow_types::CheckpointId;
+use reflow_types::{CheckpointId, ExecutorId, TaskManagerId};
+use std::time::Duration;
 
 #[test]
 fn a_lost_executor_restarts_the_job_at_once_on_what_is_left() {
@@ -374,4 +375,64 @@ fn a_job_runs_on_while_storage_is_full() {
     world.faults = Faults::default();
     world.pass(seconds(20));
     assert!(world.take_log().contains("trigger"), "checkpoints go on when storage is back");
+}
+
+/// Reports that an executor hears nothing of others.
+fn silent(world: &mut World, reporter: ExecutorId, peers: &[ExecutorId]) {
+    for &peer in peers {
+        let report = ExecutorReport::PeerSilent { peer };
+        world.send(Event::ExecutorReported { executor: reporter, report });
+    }
+}
+
+#[test]
+fn of_executors_that_do_not_hear_each_other_the_job_goes_on_with_most() {
+    let (mut world, first) = World::running(reactive(), 1);
+    let (second, third) = (world.add(1), world.add(1));
+    world.run();
+    assert_eq!(world.parallelism(), [3, 3, 3]);
+    world.pass(seconds(1));
+    world.take_log();
+    // The second one hears nobody, and is the first to report.
+    silent(&mut world, second, &[first, third]);
+    world.fail_subtask(Fault::Connection);
+    silent(&mut world, first, &[second]);
+    world.run();
+    world.expect(&["cancel 2 on e1 e2 e3"]);
+    world.pass(Duration::from_millis(499));
+    world.expect(&[]);
+    world.pass(Duration::from_millis(1));
+    let log = world.take_log();
+    let [killed, deployed] = log.lines().collect::<Vec<_>>()[..] else { panic!("{log}") };
+    assert_eq!(killed, "kill e2");
+    assert!(deployed.starts_with("deploy 3 at [2, 2, 2] from checkpoint"), "{deployed}");
+    let warned = world.scheduler.view().warnings.join("\n");
+    assert!(warned.contains("is cut off from 2 others"), "{warned}");
+
+    // The next executor on that machine is tried later, and only if the job does not need it.
+    let task_manager = TaskManagerId(second.0 + 1000);
+    let next = ExecutorId(1000 + second.0);
+    world.executors.insert(next, 1);
+    world.send(Event::ExecutorAdded { executor: next, task_manager, slots: 1 });
+    world.pass(seconds(29));
+    assert_eq!(world.parallelism(), [2, 2, 2]);
+    world.pass(seconds(2));
+    assert_eq!(world.parallelism(), [3, 3, 3]);
+}
+
+#[test]
+fn a_process_that_has_ended_explains_who_was_missed() {
+    let (mut world, first) = World::running(reactive(), 1);
+    let (second, third) = (world.add(1), world.add(1));
+    world.run();
+    world.pass(seconds(1));
+    world.take_log();
+    silent(&mut world, third, &[first]);
+    silent(&mut world, second, &[first]);
+    world.kill(first);
+    world.run();
+    world.pass(seconds(5));
+    let log = world.take_log();
+    assert!(!log.contains("kill"), "{log}");
+    assert_eq!(world.parallelism(), [2, 2, 2]);
 }

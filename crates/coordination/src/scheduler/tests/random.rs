@@ -8,7 +8,7 @@ use crate::event::{Event, RequestId, StoreOutcome};
 use crate::restart::LostExecutorRestart;
 use crate::scheduler::{JobStatus, Settings, StateName};
 use reflow_protocol::failure::Fault;
-use reflow_protocol::report::{SubtaskEvent, SubtaskReport};
+use reflow_protocol::report::{ExecutorReport, SubtaskEvent, SubtaskReport};
 use reflow_types::{ExecutorId, splitmix64};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -152,7 +152,13 @@ fn strike(world: &mut World, random: &mut Random, struck: &mut Struck) {
                 world.require(lower, upper);
             }
         }
-        88..92 => {
+        88..90 => {
+            let (Some(executor), Some(peer)) = (pick(world, random), pick(world, random)) else { return };
+            struck.count_in_phase("silent", world);
+            let report = ExecutorReport::PeerSilent { peer };
+            world.send(Event::ExecutorReported { executor, report });
+        }
+        90..92 => {
             let (request, directory) = (request(world), "mem:/savepoints".into());
             world.send(match random.below(3) {
                 0 => Event::TriggerCheckpoint { request },
@@ -268,6 +274,7 @@ fn whatever_happens_the_job_comes_back() {
             "killed with answers under way",
             "drained",
             "subtask failed",
+            "silent",
             "requirements",
             "restore failed",
             "manifest unknown",

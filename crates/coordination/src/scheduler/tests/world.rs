@@ -316,7 +316,7 @@ impl World {
                 self.tasks.move_splits(*vertex, splits, readers);
             }
             Action::DeleteObjects { .. } => {}
-            Action::StopExecutor { executor } => {
+            Action::StopExecutor { executor, .. } => {
                 self.log.push(format!("kill {}", names(&[*executor])));
                 if self.executors.remove(executor).is_some() {
                     let reason = "killed by signal 9".into();
