@@ -872,6 +872,10 @@ export interface components {
             "event-time-lag-ms": number | null;
             /** Format: int64 */
             lag: number | null;
+            /** Format: double */
+            "latency-median-ms": number | null;
+            /** Format: double */
+            "latency-p99-ms": number | null;
             /** Format: int32 */
             parallelism: number;
             /** Format: double */

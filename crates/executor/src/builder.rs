@@ -76,6 +76,7 @@ impl Builder<'_> {
             restored,
             from_local: self.options.from_local,
             bounds: self.options.bounds,
+            latency_interval: self.options.latency_interval,
             added,
         };
         let factory = &self.options.job.factories[usize::from(vertex.0)];

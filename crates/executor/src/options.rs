@@ -27,6 +27,8 @@ pub struct ExecutorOptions {
     pub from_local: bool,
     /// How long its tasks go on without a JobManager. Zero: it ends with its JobManager.
     pub adoption_timeout: Duration,
+    /// The time between latency markers of a source; `None`: it sends none.
+    pub latency_interval: Option<Duration>,
     /// Bounds on what is processed, kept or sent at a time. Tests use small ones.
     pub bounds: Bounds,
 }

@@ -65,6 +65,7 @@ fn registered() -> Driven {
         pid: 1,
         from_local: true,
         adoption_timeout: Duration::from_secs(60),
+        latency_interval: None,
         bounds: Bounds::default(),
     });
     let mut driven = Driven { executor, now: Instant::default(), memory, slot: None };

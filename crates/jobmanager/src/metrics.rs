@@ -8,7 +8,7 @@ mod user;
 
 use self::user::{Accumulators, UserMetrics};
 use reflow_graph::{ExecutionGraph, VertexIndex};
-use reflow_protocol::control::SubtaskMetrics;
+use reflow_protocol::control::{SourceLatency, SubtaskMetrics};
 use reflow_types::{Instant, SubtaskId};
 use reflow_view::Figure;
 use std::collections::{BTreeMap, VecDeque};
@@ -91,6 +91,7 @@ struct Series {
     samples: VecDeque<(Instant, SubtaskMetrics)>,
     carried: Totals,
     user: UserMetrics,
+    latencies: Vec<SourceLatency>,
 }
 
 /// The figures of the current attempt's subtasks.
@@ -157,6 +158,11 @@ impl Metrics {
         self.subtasks.get(&subtask).map(|series| series.user.shown()).unwrap_or_default()
     }
 
+    /// The latencies of records from each source to a subtask.
+    pub(crate) fn latencies(&self, subtask: SubtaskId) -> &[SourceLatency] {
+        self.subtasks.get(&subtask).map_or(&[], |series| &series.latencies)
+    }
+
     /// What the functions of a subtask and of its predecessors have accumulated.
     pub(crate) fn accumulators(&self, subtask: SubtaskId) -> Accumulators {
         self.subtasks.get(&subtask).map(|series| series.user.accumulated()).unwrap_or_default()
@@ -177,6 +183,7 @@ impl Series {
 
     fn add(&mut self, now: Instant, mut metrics: SubtaskMetrics) {
         self.user.add(now, std::mem::take(&mut metrics.user));
+        self.latencies = std::mem::take(&mut metrics.latencies);
         self.samples.push_back((now, metrics));
         // The first sample is the newest one outside the window.
         while self.samples.len() > MAX_SAMPLES

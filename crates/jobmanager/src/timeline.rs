@@ -7,8 +7,8 @@
 use reflow_types::{CheckpointId, MAX_WATERMARK};
 use reflow_view::RescaleId;
 use reflow_view::{
-    CheckpointOutcome, ClusterView, Figure, JobStatus, JobView, SubtaskView, TerminalState, TimelineEvent,
-    TimelineEventKind, TimelinePoint, TimelineView, VertexView,
+    CheckpointOutcome, ClusterView, Figure, JobStatus, JobView, LatencyPoint, SubtaskView, TerminalState,
+    TimelineEvent, TimelineEventKind, TimelinePoint, TimelineView, VertexView,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -117,7 +117,7 @@ fn point(view: &ClusterView, job: &JobView) -> TimelinePoint {
         !job.vertices.iter().any(feeds)
     };
     let sources = || job.vertices.iter().filter(is_source).flat_map(|vertex| &vertex.subtasks);
-    let sinks = job.vertices.iter().filter(is_sink).flat_map(|vertex| &vertex.subtasks);
+    let sinks = || job.vertices.iter().filter(is_sink).flat_map(|vertex| &vertex.subtasks);
     let pending = sources().filter_map(|source| match source.metrics.get("pendingRecords") {
         Some(Figure::Number(pending)) => Some(*pending),
         _ => None,
@@ -127,19 +127,29 @@ fn point(view: &ClusterView, job: &JobView) -> TimelinePoint {
         .filter_map(|subtask| subtask.input_watermark_ms)
         .filter(|&watermark_ms| watermark_ms < MAX_WATERMARK);
     let last = job.checkpoints.as_ref().and_then(|checkpoints| checkpoints.latest_completed.as_ref());
+    let records_in_per_second = sources().map(|source| source.io.records_in_per_second).sum();
+    let latencies = sinks().flat_map(|sink| sink.latencies_ms.values());
+    let latency = latencies.map(|ms| LatencyPoint { median_ms: ms.median(), p99_ms: ms.p99() }).reduce(
+        |most, other| LatencyPoint {
+            median_ms: most.median_ms.max(other.median_ms),
+            p99_ms: most.p99_ms.max(other.p99_ms),
+        },
+    );
     TimelinePoint {
         at_ms: view.now_ms,
         parallelism: job.vertices.iter().map(|vertex| vertex.subtasks.len() as u32).max().unwrap_or(0),
         slots_total: view.slots_total(),
         slots_free: view.slots_free(),
         task_managers: view.task_managers.len() as u32,
-        records_in_per_second: sources().map(|source| source.io.records_in_per_second).sum(),
-        records_out_per_second: sinks.map(|sink| sink.io.records_out_per_second).sum(),
+        records_in_per_second,
+        records_out_per_second: sinks().map(|sink| sink.io.records_out_per_second).sum(),
         lag: pending.map(|records| records as u64).reduce(u64::saturating_add),
         event_time_lag_ms: watermarks.min().map(|watermark_ms| view.now_ms.saturating_sub(watermark_ms)),
         busy: most(|subtask| subtask.io.busy),
         backpressured: most(|subtask| subtask.io.backpressured),
         checkpoint_ms: last.map(|checkpoint| checkpoint.duration_ms()),
+        // Without records there are no markers, and the latest latencies are old.
+        latency: latency.filter(|_| records_in_per_second > 0.0),
     }
 }
 

@@ -2,6 +2,7 @@
 //! them.
 
 use bytes::Bytes;
+use reflow_protocol::data::LatencyMarker;
 use reflow_types::{CheckpointId, KeyHash, Timestamp};
 
 /// The most records of a batch of a task's input or output.
@@ -52,6 +53,8 @@ pub enum Element<T> {
     },
     /// The sender has ended; nothing follows.
     End,
+    /// Is as late as the records around it.
+    LatencyMarker(LatencyMarker),
 }
 
 impl<T> Element<T> {
@@ -60,7 +63,11 @@ impl<T> Element<T> {
         match self {
             Self::Batch { rows, .. } => rows.len() as u64,
             Self::Encoded { count, .. } => u64::from(*count),
-            Self::Watermark(_) | Self::Idle(_) | Self::Barrier { .. } | Self::End => 0,
+            Self::Watermark(_)
+            | Self::Idle(_)
+            | Self::Barrier { .. }
+            | Self::End
+            | Self::LatencyMarker(_) => 0,
         }
     }
 }

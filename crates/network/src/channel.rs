@@ -76,13 +76,15 @@ impl<T> Channel<T> {
         Self { queue: Mutex::new(Queue { elements: VecDeque::new(), records: 0 }), receiver }
     }
 
-    /// Appends an element. A watermark replaces one at the end of the queue, because only the latest counts.
+    /// Appends an element. A watermark replaces one at the end of the queue, because only the latest counts. A latency
+    /// marker behind another one is dropped, so that they do not pile up while the channel is not read.
     pub fn push(&self, element: Element<T>) {
         let mut queue = self.lock();
         let was_empty = queue.elements.is_empty();
         queue.records += element.records();
         match (&element, queue.elements.back_mut()) {
             (Element::Watermark(time), Some(Element::Watermark(last))) => *last = *time,
+            (Element::LatencyMarker(_), Some(Element::LatencyMarker(_))) => {}
             _ => queue.elements.push_back(element),
         }
         drop(queue);

@@ -45,7 +45,7 @@ use crate::codec::CodecError;
 use crate::rate::ConsumptionRate;
 use crate::receiver::Receiver;
 use reflow_graph::EdgeId;
-use reflow_protocol::data::{ChannelId, Limit};
+use reflow_protocol::data::{ChannelId, LatencyMarker, Limit};
 use reflow_types::{
     Bounds, CheckpointId, Data, Instant, MAX_WATERMARK, MIN_WATERMARK, Timestamp, injected_fault,
 };
@@ -73,6 +73,8 @@ pub enum GateEvent<T> {
     InputEnded(EdgeId),
     /// All channels have ended.
     End,
+    /// A latency marker, behind the records before it.
+    LatencyMarker(LatencyMarker),
 }
 
 /// The input gate of a task.
@@ -290,6 +292,7 @@ impl<T: Data> Gate<T> {
                 input.idle = idle;
                 self.advance()
             }
+            Element::LatencyMarker(marker) => Some(GateEvent::LatencyMarker(marker)),
             Element::Barrier { checkpoint, resets } => {
                 if self.aborted >= Some(checkpoint) {
                     return Ok(None);

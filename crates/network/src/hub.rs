@@ -64,6 +64,7 @@ impl<T: Send> Inbound for Channel<T> {
             Payload::Idle(idle) => Element::Idle(idle),
             Payload::Barrier { checkpoint, resets } => Element::Barrier { checkpoint, resets },
             Payload::End => Element::End,
+            Payload::LatencyMarker(marker) => Element::LatencyMarker(marker),
         });
     }
 }

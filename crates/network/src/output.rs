@@ -5,7 +5,7 @@ use crate::codec::SendError;
 use crate::sender::Sender;
 use crate::size::RecordSize;
 use reflow_graph::EdgeId;
-use reflow_protocol::data::ChannelId;
+use reflow_protocol::data::{ChannelId, LatencyMarker};
 use reflow_protocol::failure::{Failure, Fault};
 use reflow_types::{
     Bounds, CheckpointId, Data, Key, KeyHash, MIN_WATERMARK, OwnershipTable, Timestamp, injected_fault,
@@ -131,6 +131,8 @@ pub struct Output<T, F = NoKey> {
     prepared: Option<Routes<T>>,
     /// The signals that were sent last, with which added channels begin.
     last_signals: LastSignals,
+    /// The state of the generator that chooses the channels of latency markers.
+    markers: u64,
     /// Records and bytes sent on channels that were removed.
     sent_before: (u64, u64),
 }
@@ -158,6 +160,7 @@ struct OutputChannel<T> {
 impl<T: Data, F: KeySelector<T>> Output<T, F> {
     /// An output over these channels, all of which are new.
     pub fn new(edge: OutputEdge, routes: Routes<T>, key: F, copy: Option<fn(&T) -> T>) -> Self {
+        let markers = routes.channels.first().map_or(0, |(id, _)| id.from.0);
         let mut output = Self {
             edge,
             channels: Vec::new(),
@@ -168,6 +171,7 @@ impl<T: Data, F: KeySelector<T>> Output<T, F> {
             copy,
             prepared: Some(routes),
             last_signals: LastSignals { watermark: MIN_WATERMARK, idle: false, ended: false },
+            markers,
             sent_before: (0, 0),
         };
         output.switch();
@@ -340,6 +344,19 @@ impl<T: Data, F: KeySelector<T>> Output<T, F> {
     /// Sends a barrier behind all records. Behind the end nobody waits for one.
     pub fn barrier(&mut self, checkpoint: CheckpointId) {
         self.control(|sender| sender.barrier(checkpoint, false));
+    }
+
+    /// Sends a latency marker on one channel: on all of them, the markers of a source would multiply from edge to edge. The
+    /// channel is random, because in turn those of two sources that alternate would never reach some receivers. Called while there is [room](Self::has_room), since the records before the marker are sent
+    /// first.
+    pub fn latency_marker(&mut self, marker: LatencyMarker) {
+        if self.last_signals.ended || self.channels.is_empty() {
+            return;
+        }
+        let at = shuffled(&mut self.markers, self.channels.len());
+        let channel = &mut self.channels[at];
+        channel.send_all(&self.edge.bounds).unwrap_or_else(|error| fail(&self.edge.vertex, error));
+        channel.sender.latency_marker(marker);
     }
 
     /// Sends the end behind all records.

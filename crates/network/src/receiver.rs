@@ -81,7 +81,11 @@ impl<T: Data> Receiver<T> {
                 self.taken = Limit { records: u64::from(*count), bytes: bytes.len() as u64 };
                 self.queued = queued;
             }
-            Element::Watermark(_) | Element::Idle(_) | Element::Barrier { .. } | Element::End => {}
+            Element::Watermark(_)
+            | Element::Idle(_)
+            | Element::Barrier { .. }
+            | Element::End
+            | Element::LatencyMarker(_) => {}
         }
         Some(element)
     }

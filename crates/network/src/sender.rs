@@ -7,7 +7,7 @@ use crate::codec::{self, SendError};
 use crate::hub::{Hub, LocalChannelId, Outgoing};
 use bytes::Bytes;
 use reflow_env::Signal;
-use reflow_protocol::data::{ChannelId, DataFrame, Limit, Payload};
+use reflow_protocol::data::{ChannelId, DataFrame, LatencyMarker, Limit, Payload};
 use reflow_types::{Bounds, CheckpointId, Data, ExecutorId, Timestamp};
 use std::sync::Arc;
 
@@ -98,6 +98,11 @@ impl<T: Data> Sender<T> {
         self.control(|| Element::Barrier { checkpoint, resets }, Payload::Barrier { checkpoint, resets });
     }
 
+    /// Sends a latency marker.
+    pub fn latency_marker(&mut self, marker: LatencyMarker) {
+        self.control(|| Element::LatencyMarker(marker), Payload::LatencyMarker(marker));
+    }
+
     /// Sends the end.
     pub fn end(&mut self) {
         self.control(|| Element::End, Payload::End);
@@ -155,13 +160,12 @@ impl<T: Data> Sender<T> {
     }
 }
 
+/// Keeps a payload. Of signals of one kind in a row, only the latest counts; of latency markers, the first.
 fn hold(held: &mut Vec<Payload>, payload: Payload) {
-    if let Some(last) = held.last_mut()
-        && std::mem::discriminant(last) == std::mem::discriminant(&payload)
-        && matches!(payload, Payload::Watermark(_) | Payload::Idle(_))
-    {
-        *last = payload;
-    } else {
-        held.push(payload);
+    match (held.last_mut(), &payload) {
+        (Some(last @ Payload::Watermark(_)), Payload::Watermark(_))
+        | (Some(last @ Payload::Idle(_)), Payload::Idle(_)) => *last = payload,
+        (Some(Payload::LatencyMarker(_)), Payload::LatencyMarker(_)) => {}
+        _ => held.push(payload),
     }
 }

@@ -9,8 +9,9 @@ use crate::deployment::{Addresses, Attempt, Deployment, StartExecutor};
 use crate::report::{ExecutorReport, SubtaskReport};
 use crate::rescale::Preparation;
 use bytes::Bytes;
+use reflow_graph::VertexIndex;
 use reflow_types::inspection::{Inquiry, Inspection};
-use reflow_types::metric::UserMetric;
+use reflow_types::metric::{Distribution, UserMetric};
 use reflow_types::{ExecutorId, JobId, LeaderEpoch, SubtaskId, TaskManagerId, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -230,6 +231,17 @@ pub struct SubtaskMetrics {
     pub skipped_records: u64,
     /// The longest step of its task since the last report, including the one in progress.
     pub longest_step: Duration,
+    /// The latency from each source whose markers it has read.
+    pub latencies: Vec<SourceLatency>,
     /// What its functions count and measure.
     pub user: Vec<UserMetric>,
+}
+
+/// The time that records of a source take to a task.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SourceLatency {
+    /// The source's vertex.
+    pub source: VertexIndex,
+    /// The distribution of the latest latencies, in milliseconds.
+    pub ms: Distribution,
 }

@@ -6,8 +6,8 @@
 
 use crate::ProtocolError;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use reflow_graph::EdgeId;
-use reflow_types::{CheckpointId, SubtaskId, Timestamp};
+use reflow_graph::{EdgeId, VertexIndex};
+use reflow_types::{CheckpointId, Instant, SubtaskId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// A channel: one sender and one receiver on one edge. Subtask ids are never reused, so neither are channels.
@@ -53,6 +53,15 @@ impl Limit {
     }
 }
 
+/// A marker that travels with the records from a source to all sinks, so that each task on its way measures the latency.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LatencyMarker {
+    /// The vertex whose source has sent it.
+    pub source: VertexIndex,
+    /// When it was sent, by the clock of the source's machine.
+    pub sent: Instant,
+}
+
 /// The content of a data frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Payload {
@@ -74,6 +83,8 @@ pub enum Payload {
     },
     /// The end of the channel.
     End,
+    /// Is as late as the records around it.
+    LatencyMarker(LatencyMarker),
 }
 
 /// A data frame: a channel and a payload.
@@ -107,6 +118,11 @@ impl DataFrame {
                 out.put_u64_le(checkpoint.0);
             }
             Payload::End => out.put_u8(5),
+            Payload::LatencyMarker(marker) => {
+                out.put_u8(7);
+                out.put_u16_le(marker.source.0);
+                out.put_u64_le(marker.sent.0);
+            }
         }
         out.freeze()
     }
@@ -125,8 +141,9 @@ impl DataFrame {
             to: SubtaskId(frame.get_u64_le()),
         };
         let kind = frame.get_u8();
-        let needed =
-            [4, 8, 0, 0, 8, 0, 8].get(usize::from(kind)).ok_or_else(|| malformed("its kind is unknown"))?;
+        let needed = [4, 8, 0, 0, 8, 0, 8, 10]
+            .get(usize::from(kind))
+            .ok_or_else(|| malformed("its kind is unknown"))?;
         if frame.remaining() < *needed {
             return Err(malformed("it ends too early"));
         }
@@ -135,7 +152,11 @@ impl DataFrame {
             1 => Payload::Watermark(frame.get_i64_le()),
             2 | 3 => Payload::Idle(kind == 3),
             4 | 6 => Payload::Barrier { checkpoint: CheckpointId(frame.get_u64_le()), resets: kind == 6 },
-            _ => Payload::End,
+            5 => Payload::End,
+            _ => Payload::LatencyMarker(LatencyMarker {
+                source: VertexIndex(frame.get_u16_le()),
+                sent: Instant(frame.get_u64_le()),
+            }),
         };
         if frame.has_remaining() {
             return Err(malformed("bytes follow its end"));
@@ -159,6 +180,7 @@ mod tests {
             Payload::Barrier { checkpoint: CheckpointId(9), resets: false },
             Payload::Barrier { checkpoint: CheckpointId(9), resets: true },
             Payload::End,
+            Payload::LatencyMarker(LatencyMarker { source: VertexIndex(7), sent: Instant(u64::MAX) }),
         ] {
             let frame = DataFrame { channel, payload };
             let bytes = frame.encode();

@@ -11,6 +11,7 @@ use reflow_protocol::deployment::Attempt;
 use reflow_protocol::snapshot::{AfterBarrier, FirstCheckpoint, Restore};
 use reflow_types::{Bounds, CheckpointId, Data, JobId, MIN_WATERMARK, Timestamp};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The state that a subtask restores.
 pub struct Restored {
@@ -41,6 +42,8 @@ pub struct BuildContext {
     pub from_local: bool,
     /// Bounds on steps, queues and messages.
     pub bounds: Bounds,
+    /// The time between latency markers of a source; `None`: it sends none.
+    pub latency_interval: Option<Duration>,
     /// Set if a live rescale adds the subtask, which then begins at the cut.
     pub added: Option<Preparation>,
 }

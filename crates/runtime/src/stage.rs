@@ -6,6 +6,7 @@ use bytes::Bytes;
 use reflow_api::metrics::TaskMetrics;
 use reflow_api::{Input, Io, OutputTag};
 use reflow_protocol::control::SubtaskMetrics;
+use reflow_protocol::data::LatencyMarker;
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::failure::Failure;
 use reflow_protocol::snapshot::{AfterBarrier, OperatorState, Redistribution};
@@ -110,6 +111,10 @@ pub trait Control: Send {
     /// Whether all inputs are idle has changed.
     fn idle(&mut self, idle: bool) {
         self.next_stage_mut().idle(idle);
+    }
+    /// A latency marker, which overtakes what the stages hold back. Called while the outputs have room.
+    fn latency_marker(&mut self, marker: LatencyMarker) {
+        self.next_stage_mut().latency_marker(marker);
     }
     /// Called once before each step, for the wall clock and answers of storage.
     fn tick(&mut self, now: Instant) {
@@ -246,6 +251,7 @@ impl Control for EndOfChain {
     }
     fn watermark(&mut self, _: Timestamp) {}
     fn idle(&mut self, _: bool) {}
+    fn latency_marker(&mut self, _: LatencyMarker) {}
     fn tick(&mut self, _: Instant) {}
     fn resume(&mut self, _: usize) -> Option<usize> {
         None

@@ -119,8 +119,25 @@ pub fn of_jobmanager(view: &ClusterView) -> Metrics {
     with_others(known, &view.metrics)
 }
 
-/// A job's metrics.
+/// A job's metrics, with the latencies of its subtasks under the names that Flink gives them.
 pub fn of_job(job: &JobView, now_ms: i64) -> Metrics {
+    let mut metrics = of_whole_job(job, now_ms);
+    for vertex in &job.vertices {
+        for subtask in &vertex.subtasks {
+            let (operator, index) = (vertex.id, subtask.index);
+            metrics.extend(subtask.latencies_ms.iter().map(|(source, ms)| {
+                let id = format!(
+                    "latency.source_id.{source}.operator_id.{operator}.operator_subtask_index.{index}.latency"
+                );
+                (id, Value::Distribution(*ms))
+            }));
+        }
+    }
+    metrics
+}
+
+/// A job's metrics that do not belong to a part of it.
+fn of_whole_job(job: &JobView, now_ms: i64) -> Metrics {
     let spent = |status| number(job.spent_ms.get(&status).copied().unwrap_or(0));
     let running_since_ms =
         job.entered_at_ms.get(&JobStatus::Running).filter(|_| job.status == JobStatus::Running);

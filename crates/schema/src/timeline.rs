@@ -32,6 +32,10 @@ pub struct TimelinePoint {
     pub backpressured: f64,
     #[schema(required)]
     pub checkpoint_duration: Option<u64>,
+    #[schema(required)]
+    pub latency_median_ms: Option<f64>,
+    #[schema(required)]
+    pub latency_p99_ms: Option<f64>,
 }
 
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -71,6 +75,8 @@ impl From<&reflow_view::TimelinePoint> for TimelinePoint {
             busy: point.busy,
             backpressured: point.backpressured,
             checkpoint_duration: point.checkpoint_ms,
+            latency_median_ms: point.latency.map(|latency| latency.median_ms),
+            latency_p99_ms: point.latency.map(|latency| latency.p99_ms),
         }
     }
 }

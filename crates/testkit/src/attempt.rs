@@ -21,6 +21,10 @@ use reflow_types::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
+
+/// The time between latency markers: so short that they are everywhere.
+const LATENCY_INTERVAL: Duration = Duration::from_millis(1);
 
 /// A running attempt.
 pub(crate) struct Attempt {
@@ -141,6 +145,7 @@ impl Attempt {
                 },
                 from_local: true,
                 bounds: sizes.bounds,
+                latency_interval: Some(LATENCY_INTERVAL),
                 added: None,
             };
             match reflow_runtime::catch(&name, || job.factories[usize::from(vertex.0)](&mut context)) {

@@ -162,6 +162,16 @@ impl Distribution {
         }
     }
 
+    /// The value below which half of the latest values lie.
+    pub fn median(&self) -> f64 {
+        self.percentiles[0]
+    }
+
+    /// The value below which 99 % of the latest values lie.
+    pub fn p99(&self) -> f64 {
+        self.percentiles[4]
+    }
+
     /// The figures, each with the ending by which Flink names it.
     pub fn figures(&self) -> impl Iterator<Item = (&'static str, f64)> {
         let percentiles = Self::PERCENTILES.map(|(_, name)| name).into_iter().zip(self.percentiles);
@@ -203,6 +213,7 @@ mod tests {
         let whole = Distribution::of(5000, &mut values);
         assert_eq!((whole.count, whole.min, whole.max, whole.mean), (5000, 1.0, 1000.0, 500.5));
         assert_eq!(whole.percentiles, [500.0, 750.0, 950.0, 980.0, 990.0, 999.0]);
+        assert_eq!((whole.median(), whole.p99()), (500.0, 990.0));
         assert!((whole.stddev - 288.67).abs() < 0.01, "{}", whole.stddev);
         let one = Distribution::of(1, &mut [7.0]);
         assert_eq!((one.stddev, one.percentiles), (0.0, [7.0; 6]));

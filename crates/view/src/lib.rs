@@ -50,7 +50,7 @@ pub use rescale::{
 };
 pub use status::{ExecutionState, JobStatus};
 pub use task_manager::{AllocatedSlotView, MemoryView, TaskManagerView};
-pub use timeline::{TimelineEvent, TimelineEventKind, TimelinePoint, TimelineView};
+pub use timeline::{LatencyPoint, TimelineEvent, TimelineEventKind, TimelinePoint, TimelineView};
 pub use vertex::{
     Figure, InputView, IoView, ParallelismBounds, PlacementView, SharingGroup, SubtaskView, VertexView,
 };

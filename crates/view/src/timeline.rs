@@ -41,6 +41,17 @@ pub struct TimelinePoint {
     pub backpressured: f64,
     /// The duration of the last completed checkpoint.
     pub checkpoint_ms: Option<u64>,
+    /// The latency of records; `None` if none flow, or none leave the task of their source.
+    pub latency: Option<LatencyPoint>,
+}
+
+/// The time that records take from a source to a sink, of the subtasks of sinks where it is highest.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LatencyPoint {
+    /// The latency that half of the records exceed.
+    pub median_ms: f64,
+    /// The latency that one record in a hundred exceeds.
+    pub p99_ms: f64,
 }
 
 /// An event on the time line.

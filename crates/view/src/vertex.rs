@@ -111,6 +111,8 @@ pub struct SubtaskView {
     pub io: IoView,
     /// Its input watermark; `None` for a source.
     pub input_watermark_ms: Option<i64>,
+    /// The latency of records from each source, by the source's vertex, in milliseconds.
+    pub latencies_ms: BTreeMap<VertexId, Distribution>,
     /// Its other metrics under Flink's names, those of operators as `operator_name.metric`.
     pub metrics: BTreeMap<String, Figure>,
     /// What its functions have accumulated since the job began, as `operator_name.accumulator`.

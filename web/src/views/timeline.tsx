@@ -71,9 +71,16 @@ function panelsOf(points: TimelinePoint[]): Record<string, PanelContent> {
       ticksOf: (max) => ticks(max, 2),
       format: (value) => duration(value),
       series: [
-        { name: "event time lag", kind: "warm", values: values(clockLag) },
-        { name: "checkpoint", kind: "second", stepped: true, values: values((point) => point["checkpoint-duration"]) },
+        { name: "99th percentile", kind: "warm", values: values((point) => point["latency-p99-ms"]) },
+        { name: "median", kind: "second", values: values((point) => point["latency-median-ms"]) },
       ],
+    },
+    eventTime: {
+      title: "Event time lag",
+      height: 72,
+      ticksOf: (max) => ticks(max, 2),
+      format: (value) => duration(value),
+      series: [{ name: "behind the clock", kind: "warm", values: values(clockLag) }],
     },
     load: {
       title: "Load",
@@ -186,7 +193,11 @@ export function Timeline({ state }: { state: State }) {
   return (
     <>
       <Card title="Time line" actions={choice}>
-        <TimelineChart state={state} span={span.ms} panels={["parallelism", "throughput", "lag", "latency", "load"]} />
+        <TimelineChart
+          state={state}
+          span={span.ms}
+          panels={["parallelism", "throughput", "lag", "latency", "eventTime", "load"]}
+        />
         <p class="legend quiet small">
           <span class="mark-key rescale">◆ rescale</span>
           <span class="mark-key failure">✕ failure</span>

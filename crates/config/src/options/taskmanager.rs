@@ -36,6 +36,11 @@ section! { "TaskManager" {
     TASK_CANCELLATION_TIMEOUT: Option<Duration> =
         option("task.cancellation.timeout").default("3 min").off(Off::AtZero);
 
+    /// The time between the markers that sources send behind their records to measure latency, one from each subtask on each
+    /// edge. `0`: none, and no latency is shown.
+    METRICS_LATENCY_INTERVAL: Option<Duration> =
+        option("metrics.latency.interval").default("1 s").off(Off::AtZero);
+
     /// Directories for files that need not outlive the process: cached executables, downloads.
     TMP_DIRS: Vec<String> =
         option("io.tmp.dirs").aliases(&["taskmanager.tmp.dirs"]).default_from(Default::TemporaryDirectory);

@@ -8,9 +8,10 @@ use reflow_coordination::checkpoint::{Purpose, Stats, stats};
 use reflow_coordination::exceptions::{Entry, Exception};
 use reflow_coordination::scheduler::{self, SubtaskRecord, SubtaskStatus, View};
 use reflow_graph::{ExecutionVertex, JobGraph, Operator, Vertex, VertexIndex};
+use reflow_protocol::control::SourceLatency;
 use reflow_protocol::failure::Fault;
-use reflow_types::metric::operator_scope;
-use reflow_types::{ExecutorId, Instant, JobId, MIN_WATERMARK, SubtaskIndex, TaskManagerId};
+use reflow_types::metric::{Distribution, operator_scope};
+use reflow_types::{ExecutorId, Instant, JobId, MIN_WATERMARK, SubtaskIndex, TaskManagerId, VertexId};
 use reflow_view::{
     AckView, CheckpointConfigView, CheckpointCounts, CheckpointKind, CheckpointOutcome, CheckpointSamples,
     CheckpointView, CheckpointsView, ExceptionView, ExecutionConfigView, ExecutionState, Figure, InputView,
@@ -114,6 +115,7 @@ fn subtasks(
             entered_at_ms: entered(record),
             io: io(&figures),
             input_watermark_ms: watermark(vertex, &figures),
+            latencies_ms: latencies(scheduler.job, leader.metrics.latencies(subtask.id)),
             metrics: metrics(vertex, &figures, leader.metrics.user_metrics(subtask.id)),
             accumulators: leader.metrics.accumulators(subtask.id),
         })
@@ -176,6 +178,15 @@ fn watermark(vertex: &Vertex, figures: &Figures) -> Option<i64> {
         .as_ref()
         .map(|latest| latest.watermark)
         .filter(|watermark| !vertex.source && *watermark != MIN_WATERMARK)
+}
+
+/// The latencies by source. An executor may name any vertex.
+fn latencies(job: &JobGraph, latencies: &[SourceLatency]) -> BTreeMap<VertexId, Distribution> {
+    let of_source = |latency: &SourceLatency| {
+        let source = job.vertices.get(usize::from(latency.source.0))?;
+        Some((source.id, latency.ms))
+    };
+    latencies.iter().filter_map(of_source).collect()
 }
 
 /// The metrics of a subtask that have no place of their own, those of its operators, and those of its functions.
@@ -366,7 +377,6 @@ fn checkpoint_config(scheduler: &View<'_>) -> CheckpointConfigView {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use reflow_types::VertexId;
 
     #[test]
     fn operators_have_the_figures_that_are_known_of_them() {

@@ -53,6 +53,7 @@ pub(super) fn process(
         pid: std::process::id(),
         from_local: options::STATE_RECOVERY_FROM_LOCAL.get(&config),
         adoption_timeout: options::ADOPTION_TIMEOUT.get(&config),
+        latency_interval: options::METRICS_LATENCY_INTERVAL.get(&config),
         bounds: Bounds::default(),
     });
     Ok((Box::new(executor), signal))

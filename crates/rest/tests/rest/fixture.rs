@@ -230,6 +230,7 @@ fn subtask(index: u32, input_watermark_ms: Option<i64>, entered: [i64; 5], io: I
         entered_at_ms: states.into_iter().zip(entered).collect(),
         io,
         input_watermark_ms,
+        latencies_ms: Default::default(),
         metrics: Default::default(),
         accumulators: Default::default(),
     }
@@ -393,6 +394,7 @@ fn timeline() -> TimelineView {
         busy: 0.4,
         backpressured: 0.0,
         checkpoint_ms: Some(52),
+        latency: Some(LatencyPoint { median_ms: 1.5, p99_ms: 20.0 }),
     };
     TimelineView {
         interval_ms: 1_000,

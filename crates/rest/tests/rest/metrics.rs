@@ -20,6 +20,8 @@ fn cluster() -> ClusterView {
     ]
     .map(|(id, figure)| (id.to_owned(), figure))
     .into();
+    let behind = &mut cluster.jobs[0].vertices[1].subtasks[0];
+    behind.latencies_ms.insert(SOURCE, Distribution::of(9, &mut [1.5, 4.0, 250.0]));
     cluster
 }
 
@@ -36,6 +38,11 @@ async fn prometheus_reads_flinks_names_labels_and_types() {
     let operator = format!("{subtask},operator_name=\"Source:_gen\"");
     let job = format!("host=\"localhost\",job_id=\"{JOB}\",job_name=\"reactive\"");
     let of_operator = "flink_taskmanager_job_task_operator";
+    let latency = format!(
+        "host=\"127_0_0_1\",tm_id=\"{tm_id}\",job_id=\"{JOB}\",job_name=\"reactive\",source_id=\"{SOURCE}\",\
+         operator_id=\"{COUNT}\",operator_subtask_index=\"0\""
+    );
+    let of_latency = "flink_taskmanager_job_latency_source_id_operator_id_operator_subtask_index_latency";
     for line in [
         "flink_jobmanager_taskSlotsTotal{host=\"localhost\"} 2",
         "# TYPE flink_jobmanager_job_numRestarts gauge",
@@ -47,6 +54,9 @@ async fn prometheus_reads_flinks_names_labels_and_types() {
         "# TYPE flink_taskmanager_job_task_operator_sizes summary",
         &format!("{of_operator}_sizes{{{operator},quantile=\"0.5\"}} 2"),
         &format!("{of_operator}_sizes_count{{{operator}}} 7"),
+        &format!("# TYPE {of_latency} summary"),
+        &format!("{of_latency}{{{latency},quantile=\"0.99\"}} 250"),
+        &format!("{of_latency}_count{{{latency}}} 9"),
         "flink_jobmanager_metricsLeftOut{scope=\"jobmanager\"} 0",
     ] {
         assert!(response.body.lines().any(|there| there == line), "{line}\nin\n{}", response.body);
@@ -115,6 +125,12 @@ async fn metrics_are_selected_and_aggregated_at_every_scope() {
     assert_eq!(
         get(&format!("/jobs/metrics?get=numRestarts,lastCheckpointExternalPath&agg=sum&jobs={JOB}")).await,
         json!([{ "id": "numRestarts", "sum": 1.0 }])
+    );
+    let latency =
+        format!("latency.source_id.{SOURCE}.operator_id.{COUNT}.operator_subtask_index.0.latency_p99");
+    assert_eq!(
+        get(&format!("/jobs/{JOB}/metrics?get={latency}")).await,
+        json!([{ "id": latency, "value": "250" }])
     );
     let [first, _] = TASK_MANAGERS;
     let used = "get=Status.JVM.Memory.Heap.Used&agg=sum";

@@ -309,7 +309,7 @@ async fn the_timeline_is_shown_whole_or_from_a_time_on() {
         json!({
             "t": 1_795_330_405_000_i64, "parallelism": 2, "slots-total": 2, "slots-free": 0, "task-managers": 2,
             "records-in-per-second": 5_000.0, "records-out-per-second": 10.0, "lag": 7, "event-time-lag-ms": 1_500,
-            "busy": 0.4, "backpressured": 0.0, "checkpoint-duration": 52,
+            "busy": 0.4, "backpressured": 0.0, "checkpoint-duration": 52, "latency-median-ms": 1.5, "latency-p99-ms": 20.0,
         })
     );
     assert_eq!(whole["points"][0]["lag"], json!(null));

@@ -9,6 +9,7 @@ use crate::wiring::Place;
 use crate::wiring::Wiring;
 use reflow_api::Input;
 use reflow_protocol::control::SubtaskMetrics;
+use reflow_protocol::data::LatencyMarker;
 use reflow_protocol::failure::Failure;
 use reflow_state::SnapshotTable;
 use reflow_types::{CheckpointId, Instant, Timestamp};
@@ -127,6 +128,7 @@ erase! {
         starved(at: Duration, splits: Starved<'_>);
         watermark(time: Timestamp);
         idle(idle: bool);
+        latency_marker(marker: LatencyMarker);
         tick(now: Instant);
         resume(most: usize) -> Option<usize>;
         snapshot(context: &mut SnapshotContext<'_>);

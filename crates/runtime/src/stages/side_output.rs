@@ -7,6 +7,7 @@ use reflow_api::OutputTag;
 use reflow_network::Output;
 use reflow_network::output::NoKey;
 use reflow_protocol::control::SubtaskMetrics;
+use reflow_protocol::data::LatencyMarker;
 use reflow_types::{CheckpointId, Data, Timestamp};
 use std::any::{Any, type_name};
 
@@ -67,6 +68,11 @@ impl<T: Data, D: Control> Control for SideOutput<T, D> {
     fn idle(&mut self, idle: bool) {
         self.side.idle(idle);
         self.next.idle(idle);
+    }
+
+    fn latency_marker(&mut self, marker: LatencyMarker) {
+        self.side.latency_marker(marker);
+        self.next.latency_marker(marker);
     }
 
     fn snapshot(&mut self, context: &mut SnapshotContext<'_>) {

@@ -6,6 +6,7 @@ use reflow_network::batch::BATCH_ROWS;
 use reflow_network::output::KeySelector;
 use reflow_network::{Output, Partitioner, Routes, Row};
 use reflow_protocol::control::SubtaskMetrics;
+use reflow_protocol::data::LatencyMarker;
 use reflow_state::SnapshotKind;
 use reflow_types::{CheckpointId, Data, KeyHash, Timestamp};
 
@@ -55,6 +56,8 @@ pub trait AnyOutput {
     fn watermark(&mut self, time: Timestamp);
     /// See [`Output::idle`].
     fn idle(&mut self, idle: bool);
+    /// See [`Output::latency_marker`].
+    fn latency_marker(&mut self, marker: LatencyMarker);
     /// See [`Output::barrier`].
     fn barrier(&mut self, checkpoint: CheckpointId);
     /// See [`Output::prepare`].
@@ -142,6 +145,9 @@ impl<T: Data, F: KeySelector<T>> AnyOutput for Output<T, F> {
     }
     fn idle(&mut self, idle: bool) {
         self.idle(idle);
+    }
+    fn latency_marker(&mut self, marker: LatencyMarker) {
+        self.latency_marker(marker);
     }
     fn barrier(&mut self, checkpoint: CheckpointId) {
         self.barrier(checkpoint);
@@ -244,6 +250,9 @@ impl<T: Data, F: KeySelector<T>> Control for Tail<T, F> {
     fn idle(&mut self, idle: bool) {
         self.output.idle(idle);
     }
+    fn latency_marker(&mut self, marker: LatencyMarker) {
+        self.output.latency_marker(marker);
+    }
     fn barrier(&mut self, checkpoint: CheckpointId) {
         self.output.barrier(checkpoint);
     }
@@ -295,6 +304,9 @@ impl<T: Send> Control for SharedTail<T> {
     }
     fn idle(&mut self, idle: bool) {
         self.control(|output| output.idle(idle));
+    }
+    fn latency_marker(&mut self, marker: LatencyMarker) {
+        self.control(|output| output.latency_marker(marker));
     }
     fn barrier(&mut self, checkpoint: CheckpointId) {
         self.control(|output| output.barrier(checkpoint));

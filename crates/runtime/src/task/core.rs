@@ -5,6 +5,7 @@
 //! reader and its splits. Runs on the slot's thread.
 
 use super::input_clock::InputClock;
+use super::latency::{Latencies, Marking};
 use super::migration::Signal;
 use super::pace::Pace;
 use super::restore::Restoring;
@@ -19,6 +20,7 @@ use reflow_api::metrics::TaskMetrics;
 use reflow_env::Clock;
 use reflow_protocol::command::SnapshotKind;
 use reflow_protocol::control::SubtaskMetrics;
+use reflow_protocol::data::LatencyMarker;
 use reflow_protocol::failure::{Failure, Fault};
 use reflow_protocol::report::SubtaskEvent;
 use reflow_protocol::rescale::Cut;
@@ -67,6 +69,9 @@ pub(super) struct TaskCore<C> {
     /// The time in which the input could be read.
     input_clock: InputClock,
     records_in: u64,
+    /// For a source.
+    marking: Marking,
+    latencies: Latencies,
     metrics: TaskMetrics,
     /// Whether the input has ended and records are still under way, so that the end is not reported yet.
     end_unreported: bool,
@@ -122,6 +127,8 @@ impl<C: Control> TaskCore<C> {
             flush: Flush::default(),
             input_clock: InputClock::default(),
             records_in: 0,
+            marking: Marking::new(context.wiring.vertex, context.latency_interval),
+            latencies: Latencies::default(),
             metrics,
             end_unreported: false,
         }
@@ -261,6 +268,21 @@ impl<C: Control> TaskCore<C> {
         self.records_in += records;
     }
 
+    /// Sends a latency marker behind the records that a source has emitted, if one is due. Called while the outputs have
+    /// room.
+    #[inline]
+    pub(super) fn mark_latency(&mut self, now: Instant) {
+        if let Some(marker) = self.marking.next(now, self.records_in) {
+            self.chain.latency_marker(marker);
+        }
+    }
+
+    /// Measures the latency of a marker and passes it on. Called while the outputs have room.
+    pub(super) fn latency_marker(&mut self, now: Instant, marker: LatencyMarker) {
+        self.latencies.add(now, marker);
+        self.chain.latency_marker(marker);
+    }
+
     /// Marks that something may wait in the outputs.
     pub(super) fn mark_unflushed(&mut self) {
         self.flush.is_due = true;
@@ -396,6 +418,7 @@ impl<C: Control> TaskCore<C> {
     /// Adds the task's counters, and the metrics of its functions.
     pub(super) fn count(&self, metrics: &mut SubtaskMetrics) {
         metrics.records_in = self.records_in;
+        metrics.latencies = self.latencies.distributions();
         metrics.user = self.metrics.values();
         for refused in self.metrics.take_refused() {
             warn!(task = self.name, "{refused}");

@@ -213,6 +213,7 @@ where
                 }
             }
             GateEvent::Watermark(time) => self.signal(Signal::Watermark(time), events),
+            GateEvent::LatencyMarker(marker) => self.core.latency_marker(now, marker),
             GateEvent::Idle(idle) => self.signal(Signal::Idle(idle), events),
             GateEvent::InputEnded(edge) => {
                 let input = if edge == self.first { Input::First } else { Input::Second };

@@ -4,6 +4,7 @@ mod core;
 mod handover_writer;
 mod input;
 mod input_clock;
+mod latency;
 mod migration;
 mod pace;
 mod prefetch;

@@ -153,6 +153,7 @@ where
         if self.aligned.as_ref().is_some_and(|aligned| aligned.is_ahead(self.holds_back())) {
             return self.wait(now);
         }
+        self.core.mark_latency(now);
         match self.poll(now) {
             Polled::More => {
                 self.core.flush_if_due(now);

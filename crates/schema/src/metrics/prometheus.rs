@@ -12,7 +12,7 @@ use std::rc::Rc;
 
 use reflow_types::metric::{Distribution, operator_scope};
 
-use super::{Metrics, Value, of_job, of_jobmanager, of_subtask, of_task_manager};
+use super::{Metrics, Value, of_jobmanager, of_subtask, of_task_manager, of_whole_job};
 use reflow_view::{ClusterView, JobView, SubtaskView, VertexView};
 
 /// The most samples of a scope. With labels they take about 20 MB.
@@ -56,10 +56,12 @@ enum Scope {
     TaskManager,
     Task,
     Operator,
+    Latency,
 }
 
 impl Scope {
-    const ALL: [Self; 5] = [Self::JobManager, Self::Job, Self::TaskManager, Self::Task, Self::Operator];
+    const ALL: [Self; 6] =
+        [Self::JobManager, Self::Job, Self::TaskManager, Self::Task, Self::Operator, Self::Latency];
 
     fn name(self) -> &'static str {
         match self {
@@ -68,6 +70,7 @@ impl Scope {
             Self::TaskManager => "taskmanager",
             Self::Task => "taskmanager_job_task",
             Self::Operator => "taskmanager_job_task_operator",
+            Self::Latency => "taskmanager_job_latency_source_id_operator_id_operator_subtask_index",
         }
     }
 }
@@ -110,7 +113,7 @@ impl Exposition {
         for job in &view.jobs {
             let of_job_labels = labels(&[("job_id", &job.id.to_string()), ("job_name", &job.name)]);
             let labels = format!("{of_host},{of_job_labels}");
-            all.add(Scope::Job, &labels.into(), of_job(job, view.now_ms));
+            all.add(Scope::Job, &labels.into(), of_whole_job(job, view.now_ms));
             all.add_subtasks(view, job, &of_job_labels);
         }
         all
@@ -122,6 +125,7 @@ impl Exposition {
             for subtask in &vertex.subtasks {
                 let labels = format!("{},{of_job},{of_task}", of_place(view, subtask));
                 self.add_subtask(vertex, subtask, &labels);
+                self.add_latencies(view, vertex, subtask, of_job);
             }
         }
     }
@@ -143,6 +147,25 @@ impl Exposition {
             let labels =
                 format!("{of_subtask_labels},{}", labels(&[("operator_name", name.unwrap_or(&scope))]));
             self.add(Scope::Operator, &labels.into(), metrics);
+        }
+    }
+
+    fn add_latencies(
+        &mut self,
+        view: &ClusterView,
+        vertex: &VertexView,
+        subtask: &SubtaskView,
+        of_job: &str,
+    ) {
+        // A subtask without a slot has no latencies.
+        let Some(machine) = of_machine(view, subtask) else { return };
+        let (operator, index) = (vertex.id.to_string(), subtask.index.to_string());
+        let to = labels(&[("operator_id", &operator), ("operator_subtask_index", &index)]);
+        for (source, ms) in &subtask.latencies_ms {
+            let from = labels(&[("source_id", &source.to_string())]);
+            let labels = format!("{machine},{of_job},{from},{to}");
+            let latency = ("latency".to_owned(), Value::Distribution(*ms));
+            self.add(Scope::Latency, &labels.into(), Metrics::from([latency]));
         }
     }
 
@@ -236,12 +259,20 @@ fn add_once<T>(samples: &mut Vec<(Rc<str>, T)>, labels: &Rc<str>, value: T) {
 
 /// The labels that say which subtask it is, and where it runs.
 fn of_place(view: &ClusterView, subtask: &SubtaskView) -> String {
-    let index = subtask.index.to_string();
-    let Some(placement) = &subtask.placement else { return labels(&[("subtask_index", &index)]) };
+    let index = labels(&[("subtask_index", &subtask.index.to_string())]);
+    match of_machine(view, subtask) {
+        Some(machine) => format!("{machine},{index}"),
+        None => index,
+    }
+}
+
+/// The labels that say where a subtask runs; `None` if it has no slot.
+fn of_machine(view: &ClusterView, subtask: &SubtaskView) -> Option<String> {
+    let placement = subtask.placement.as_ref()?;
     let tm_id = placement.task_manager.to_string();
     let task_manager = view.task_manager(placement.task_manager);
     let address = task_manager.map_or(&placement.endpoint, |task_manager| &task_manager.address);
-    labels(&[("host", host_of(address)), ("tm_id", &tm_id), ("subtask_index", &index)])
+    Some(labels(&[("host", host_of(address)), ("tm_id", &tm_id)]))
 }
 
 fn host_of(address: &str) -> &str {

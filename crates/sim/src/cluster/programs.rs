@@ -217,6 +217,8 @@ impl Spawner for ExecutorSpawner {
             pid: self.started as u32,
             from_local: true,
             adoption_timeout: self.adoption_timeout,
+            // Markers are everywhere: among barriers, in front of every cut and behind every end.
+            latency_interval: Some(Duration::from_millis(5)),
             bounds: self.bounds,
         });
         Ok(Program {

@@ -177,6 +177,7 @@ fn context(hub: &Hub, old_owners: &[SubtaskId]) -> BuildContext {
         },
         from_local: true,
         bounds: Bounds::default(),
+        latency_interval: None,
         added: Some(preparation),
     }
 }
