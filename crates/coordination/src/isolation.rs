@@ -2,7 +2,7 @@
 //!
 //! An executor reports the peers that give no sign of life. Such a report does not say which of the two is cut off: the
 //! first to report may be the one that hears nobody. So the reports of a short time are taken together, and the executor
-//! with which most others have lost contact is cut off, whoever reported it; then the next one, until all that are left hear
+//! with which most others have lost contact is cut off, also if it has reported first; then the next one, until all that are left hear
 //! of each other. The job goes on without those.
 //!
 //! *Rejected:* the executor that is named first, since an executor that hears nobody names all others. Asking executors to
