@@ -16,6 +16,7 @@ const RESCALE: RescaleId = RescaleId(0x2b8b98b65ec94d442122dda5429ebc46);
 const NOW_MS: i64 = 1_795_330_416_879;
 
 type Answer = dyn Fn(&Command) -> Result<Reply, CommandError> + Send + Sync;
+type Inspect = dyn Fn(ClusterProcess, &Inquiry) -> Result<Inspection, CommandError> + Send + Sync;
 
 /// A cluster that shows one view, records commands, and gives prepared replies.
 pub(crate) struct FakeCluster {
@@ -23,8 +24,7 @@ pub(crate) struct FakeCluster {
     answer: Box<Answer>,
     pub(crate) commands: Mutex<Vec<Command>>,
     /// How processes answer inquiries.
-    pub(crate) inspect:
-        Box<dyn Fn(ClusterProcess, &Inquiry) -> Result<Inspection, CommandError> + Send + Sync>,
+    pub(crate) inspect: Box<Inspect>,
 }
 
 impl FakeCluster {

@@ -14,6 +14,8 @@ use tokio::io::AsyncReadExt;
 pub(crate) const LOG: &str = "reflow-me-standalonejob-0-here.log";
 const BINARY: &str = "reflow-me-standalonejob-0-here.out.1";
 const LINE: &str = "a line of the log\n";
+/// Reads a part of a log.
+type Part = fn(u64, u32) -> Result<Inspection, CommandError>;
 /// More than any part.
 const LINES: usize = 100_000;
 
@@ -168,7 +170,7 @@ async fn an_answer_breaks_off_when_its_file_or_its_process_is_gone() {
     let truncated = |from, length| Ok(Ok(part(b"start".to_vec(), 1, from, length)));
     let gone = |_, _| Err(CommandError::Failed("TaskManager 148842 is gone".to_owned()));
     let whole = LINE.repeat(LINES);
-    let cases: [fn(u64, u32) -> Result<Inspection, CommandError>; 3] = [another_file, truncated, gone];
+    let cases: [Part; 3] = [another_file, truncated, gone];
     for later in cases {
         let read = read_until(later).await;
         assert!(
