@@ -3,7 +3,7 @@
 use super::*;
 use crate::{Hub, LocalChannelId, Sender};
 use reflow_env::Signal;
-use reflow_graph::EdgeId;
+use reflow_graph::{EdgeId, VertexIndex};
 use reflow_types::{Bounds, GraphVersion, SubtaskId};
 
 fn local(channel: ChannelId) -> LocalChannelId {
@@ -38,6 +38,7 @@ fn check(gate: &mut Gate<u32>, expect: &[&str]) {
             GateEvent::Barrier { checkpoint, .. } => format!("barrier {checkpoint}"),
             GateEvent::InputEnded(EdgeId(edge)) => format!("input {edge} ended"),
             GateEvent::End => "end".to_owned(),
+            GateEvent::LatencyMarker(marker) => format!("marker {}", marker.sent.as_millis()),
         });
     }
     assert_eq!(seen, expect);
@@ -45,6 +46,18 @@ fn check(gate: &mut Gate<u32>, expect: &[&str]) {
 
 fn records(n: usize) -> Batch<u32> {
     vec![crate::Row { hash: reflow_types::KeyHash(0), time: 0, value: 0 }; n]
+}
+
+#[test]
+fn latency_markers_keep_their_place_and_do_not_pile_up() {
+    let (mut senders, mut gate) = gate_over([0]);
+    let sender = &mut senders[0];
+    let marker = |ms| LatencyMarker { source: VertexIndex(0), sent: Instant::from_millis(ms) };
+    sender.send(records(2), 8).unwrap();
+    (1..=1_000).for_each(|ms| sender.latency_marker(marker(ms)));
+    sender.send(records(3), 12).unwrap();
+    sender.latency_marker(marker(1_001));
+    check(&mut gate, &["2 records", "marker 1", "3 records", "marker 1001"]);
 }
 
 #[test]
