@@ -66,19 +66,19 @@ impl FileEnumerator {
         Ok(())
     }
 
-    fn add(&mut self, file: ObjectMeta) {
+    /// Adds the splits of a file that is not known, the first with the given number.
+    fn add(&mut self, file: ObjectMeta, first: u64) {
         if !self.state.files.insert(file.at.0.clone()) {
             return;
         }
         let size = self.split_size.unwrap_or(u64::MAX);
-        let mut start = 0;
+        let (mut start, mut number) = (0, first);
         while start < file.len {
             let end = start.saturating_add(size).min(file.len);
-            let split = FileSplit::new(self.state.splits, file.at.clone(), file.len, start, end);
-            self.state.new.push(split);
-            self.state.splits += 1;
-            start = end;
+            self.state.new.push(FileSplit::new(number, file.at.clone(), file.len, start, end));
+            (start, number) = (end, number + 1);
         }
+        self.state.splits = self.state.splits.max(number);
     }
 
     /// Handles the answer to a listing.
@@ -102,7 +102,7 @@ impl FileEnumerator {
         }
         for object in objects {
             if self.is_read(&object) {
-                self.add(object);
+                self.add(object, self.state.splits);
             }
         }
         Ok(())
@@ -132,6 +132,20 @@ impl Enumerator for FileEnumerator {
 
     fn snapshot(&self) -> Bytes {
         encode_split(&self.state)
+    }
+
+    /// Of a file that was found after the snapshot, the other splits are found again with their numbers, because they may not
+    /// have been assigned.
+    fn assigned(&mut self, split: &[u8]) -> bool {
+        let Ok(split) = decode_split::<FileSplit>(split) else { return false };
+        let Some(first) = split.number.checked_sub(split.start() / self.split_size.unwrap_or(u64::MAX))
+        else {
+            return false;
+        };
+        let is_new = !self.state.files.contains(&split.file.0);
+        self.add(ObjectMeta { at: split.file.clone(), len: split.len }, first);
+        let place = self.state.new.iter().position(|new| *new == split);
+        place.map(|place| self.state.new.remove(place)).is_some() || !is_new
     }
 
     fn restore(&mut self, snapshot: &[u8]) -> Result<(), UserError> {

@@ -30,6 +30,11 @@ impl FileSplit {
         Self { number, file, len, end, next, line, seeking: start > 0 }
     }
 
+    /// The byte at which a split begins of which nothing is read.
+    pub(super) fn start(&self) -> u64 {
+        self.next + u64::from(self.seeking)
+    }
+
     /// Whether all its records are read.
     pub(super) fn is_finished(&self) -> bool {
         self.next >= self.end

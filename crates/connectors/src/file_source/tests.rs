@@ -505,6 +505,43 @@ fn a_watching_source_finds_each_new_file_once() {
     assert_eq!(names(enumerator.list(&mut store, Instant::from_millis(11_000))), [(1, "/in/a".to_owned())]);
 }
 
+/// By a JobManager that is lost, after the snapshot.
+#[test]
+fn splits_that_were_assigned_are_not_found_again_and_others_of_their_file_are() {
+    let mut store = Store::with([("/in/a", "0123")]);
+    let source = FileSource::lines("/in").split_size(4).watch(Duration::from_secs(10));
+    let mut lost = Listed::new(&source);
+    assert_eq!(lost.list(&mut store, Instant(0)).len(), 1);
+    let snapshot = lost.enumerator.snapshot();
+    store.objects.insert("/in/b".to_owned(), Bytes::from_static(b"0123456789"));
+    store.objects.insert("/in/c".to_owned(), Bytes::from_static(b"01"));
+    let found = lost.list(&mut store, Instant::from_millis(10_000));
+    let [b0, b1, b2, c] = &found[..] else { panic!("{found:?}") };
+
+    for assigned in [vec![b1], vec![b2, b0], vec![b0, b1, b2], vec![c, b1]] {
+        let mut next = Listed::new(&source);
+        next.restore(&snapshot);
+        for split in &assigned {
+            assert!(next.enumerator.assigned(&reflow_api::source::encode_split(*split)), "{split:?}");
+        }
+        let again = next.list(&mut store, Instant::from_millis(20_000));
+        let part = |split: &FileSplit| (split.file.0.clone(), split.end);
+        let mut all: Vec<_> = again.iter().chain(assigned.iter().copied()).map(part).collect();
+        all.sort();
+        let mut expected: Vec<_> = found.iter().map(part).collect();
+        expected.sort();
+        assert_eq!(all, expected, "{assigned:?}");
+        let mut numbers: Vec<_> = again.iter().chain(assigned).map(|split| split.number).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        assert_eq!(numbers.len(), found.len(), "each has a number of its own");
+    }
+    let mut next = Listed::new(&FileSource::lines("/in").split_size(5).watch(Duration::from_secs(10)));
+    next.restore(&snapshot);
+    assert!(!next.enumerator.assigned(&reflow_api::source::encode_split(b1)), "it was divided otherwise");
+    assert!(!next.enumerator.assigned(b"?"));
+}
+
 #[test]
 fn a_watching_source_outlives_listings_that_fail() {
     let mut store = Store::with([("/in/a", "a")]);

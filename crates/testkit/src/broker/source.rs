@@ -118,6 +118,14 @@ impl Enumerator for BrokerEnumerator {
         encode_split(&self.found)
     }
 
+    /// Partitions are found by their number, so one that is not the next would be found again with those before it.
+    fn assigned(&mut self, split: &[u8]) -> bool {
+        let Ok(BrokerSplit { partition, .. }) = decode_split(split) else { return false };
+        let is_next = partition == self.found.partitions;
+        self.found.partitions += u32::from(is_next);
+        is_next || partition < self.found.partitions
+    }
+
     fn restore(&mut self, snapshot: &[u8]) -> Result<(), UserError> {
         self.found = decode_split(snapshot)?;
         (self.call, self.due, self.searched) = (None, Instant::default(), false);
