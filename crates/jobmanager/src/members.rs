@@ -264,12 +264,12 @@ impl Members {
     fn identify(&mut self, now: Instant, conn: ConnId, frame: &[u8]) -> Result<(), ProtocolViolation> {
         let hello = Hello::decode(frame)?;
         if let Hello::Executor { id, job, token } = &hello {
-            let executor = self.executors.get(id);
+            // A later leader may have given it another token. It is not this one's, and must not end because of it.
+            let executor = self.executors.get(id).filter(|executor| executor.token == *token);
             if executor.is_none() && *job == self.settings.job {
                 return Err(ProtocolViolation::UnknownExecutor(*id));
             }
-            let expected =
-                executor.is_some_and(|executor| executor.token == *token && !executor.has_registered());
+            let expected = executor.is_some_and(|executor| !executor.has_registered());
             if *job != self.settings.job || !expected {
                 let reason = format!("executor {id} of job {job} was not started by this JobManager");
                 return Err(ProtocolViolation::Refused(reason));
