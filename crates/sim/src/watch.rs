@@ -107,7 +107,9 @@ pub struct Watch {
     adopted: BTreeSet<LeaderEpoch>,
     /// The newest complete checkpoint that is not a savepoint.
     newest: Option<CheckpointId>,
-    triggered: BTreeMap<String, CheckpointId>,
+    /// The last checkpoint that each executor was to take, by the leadership that has deployed its attempt. Another one may use
+    /// the ids of checkpoints that have failed: then it has found no attempt that knows them.
+    triggered: BTreeMap<(String, LeaderEpoch), CheckpointId>,
     channels: BTreeMap<(String, ConnId, ChannelId), (Timestamp, CheckpointId)>,
     violations: Vec<String>,
 }
@@ -249,7 +251,7 @@ impl Watch {
                     let epoch = self.leader_of(executor, attempt);
                     self.under_way = Some(UnderWay { checkpoint, epoch, since: now, then: kind.then });
                 }
-                self.triggered(executor, checkpoint);
+                self.triggered(executor, attempt.epoch, checkpoint);
             }
             CheckpointCommand::NotifyComplete => {
                 self.phases.complete(now);
@@ -410,8 +412,8 @@ impl Watch {
         std::mem::take(&mut self.failures)
     }
 
-    fn triggered(&mut self, executor: &str, checkpoint: CheckpointId) {
-        if let Some(last) = self.triggered.insert(executor.to_owned(), checkpoint)
+    fn triggered(&mut self, executor: &str, deployed_by: LeaderEpoch, checkpoint: CheckpointId) {
+        if let Some(last) = self.triggered.insert((executor.to_owned(), deployed_by), checkpoint)
             && last >= checkpoint
         {
             self.violations
