@@ -23,7 +23,7 @@ pub(crate) fn check() -> Result<(), Failure> {
         eprintln!("  skipped: python3 is not installed; `apt-get install python3-venv`");
         return Ok(());
     }
-    let validator = pypi::install(VALIDATOR)?.join("kubernetes-validate");
+    let programs = pypi::install(VALIDATOR)?;
     let base = root().join("dist/kubernetes/base");
     let entries =
         std::fs::read_dir(&base).map_err(|error| format!("cannot read {}: {error}", base.display()))?;
@@ -34,7 +34,9 @@ pub(crate) fn check() -> Result<(), Failure> {
             files.push(path);
         }
     }
-    let mut command = Command::new(validator);
+    let mut command = Command::new(programs.join("kubernetes-validate"));
+    // Without venv, the packages lie beside the directory of programs.
+    command.env("PYTHONPATH", programs.parent().unwrap_or(&programs));
     command.args(["--strict", "--quiet"]).args(files);
     succeed(&mut command)?;
     let kubectl = Command::new("kubectl").args(["version", "--client"]).output();
