@@ -101,8 +101,8 @@ pub(crate) enum Command {
     Config(Config),
     /// Check whether Reflow can run on this machine with its configuration: options, ports, storage, limits.
     ///
-    /// Reads the options as a JobManager or TaskManager does, and changes nothing but an object in the directory of checkpoints,
-    /// which it creates and removes. Exits with 1 if something is wrong.
+    /// Reads the options as a JobManager or TaskManager does, and changes nothing: what it writes in the directory of checkpoints
+    /// and in those for temporary files, it removes. Exits with 1 if something is wrong.
     Doctor(Doctor),
     /// Print a script that completes this command line in a shell.
     ///

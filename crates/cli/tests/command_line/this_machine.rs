@@ -23,8 +23,11 @@ fn doctor(home: &tempfile::TempDir, more: &str) -> Ran {
 #[test]
 fn doctor_finds_nothing_wrong_where_nothing_is() {
     let home = configured("");
+    let checkpoints = home.path().join("checkpoints");
+    fs::create_dir_all(&checkpoints).unwrap();
     let ran = doctor(&home, "");
     assert_eq!(ran.code, Some(0), "{}{}", ran.out, ran.err);
+    assert!(checkpoints.is_dir(), "an empty directory that was prepared stays");
     let subjects = [
         "configuration",
         "jobmanager.rpc.port",

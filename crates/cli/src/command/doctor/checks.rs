@@ -89,8 +89,8 @@ fn checkpoints(config: &Config) -> Vec<Finding> {
         Ok(storage) => storage,
         Err(error) => return vec![Finding::wrong(key, error)],
     };
-    let name = machine::random::<8>().unwrap_or_default().map(|byte| format!("{byte:02x}")).concat();
-    let at = Location(directory.clone()).join(&format!("doctor-{name}"));
+    // In a directory of its own: local storage removes a directory with the last object in it.
+    let at = Location(directory.clone()).join(&random_name()).join("object");
     let finding = match create_only(&storage, &at) {
         Ok(()) => Finding::ok(key, format!("{directory} can be written, read, and created in only once")),
         Err(reason) => Finding::wrong(key, reason),
@@ -107,6 +107,11 @@ fn checkpoints(config: &Config) -> Vec<Finding> {
         findings.push(Finding::warning(key, text));
     }
     findings
+}
+
+fn random_name() -> String {
+    let random = machine::random::<8>().unwrap_or_default();
+    format!("reflow-doctor-{}", random.map(|byte| format!("{byte:02x}")).concat())
 }
 
 fn is_local(directory: &str) -> Option<&Path> {
@@ -171,8 +176,9 @@ fn temporary(directory: &str) -> Finding {
         Ok(space) => space.f_bavail.saturating_mul(space.f_frsize),
         Err(error) => return Finding::wrong(key, format!("{directory}: {error}: create it, or set another")),
     };
-    let probe = Path::new(directory).join(format!("reflow-doctor-{}", std::process::id()));
-    let written = std::fs::write(&probe, []).and_then(|()| std::fs::remove_file(&probe));
+    // Created, never opened: other users may have put a link there that leads to a file of this one.
+    let probe = Path::new(directory).join(random_name());
+    let written = std::fs::File::create_new(&probe).and_then(|_| std::fs::remove_file(&probe));
     if let Err(error) = written {
         return Finding::wrong(key, format!("{directory} cannot be written: {error}"));
     }
