@@ -68,23 +68,31 @@ struct Queue<T> {
     elements: VecDeque<Element<T>>,
     /// The sum over `elements`, so that taking an element need not count them.
     records: u64,
+    /// Whether `elements` has a latency marker.
+    has_marker: bool,
 }
 
 impl<T> Channel<T> {
     /// An empty channel. `receiver` is raised when it gets its first element.
     pub fn new(receiver: Signal) -> Self {
-        Self { queue: Mutex::new(Queue { elements: VecDeque::new(), records: 0 }), receiver }
+        Self {
+            queue: Mutex::new(Queue { elements: VecDeque::new(), records: 0, has_marker: false }),
+            receiver,
+        }
     }
 
-    /// Appends an element. A watermark replaces one at the end of the queue, because only the latest counts. A latency
-    /// marker behind another one is dropped, so that they do not pile up while the channel is not read.
+    /// Appends an element. A watermark replaces one at the end of the queue, because only the latest counts. The queue has
+    /// one latency marker at a time, so that they do not pile up while the channel is not read.
     pub fn push(&self, element: Element<T>) {
         let mut queue = self.lock();
+        let is_marker = matches!(element, Element::LatencyMarker(_));
+        if is_marker && std::mem::replace(&mut queue.has_marker, true) {
+            return;
+        }
         let was_empty = queue.elements.is_empty();
         queue.records += element.records();
         match (&element, queue.elements.back_mut()) {
             (Element::Watermark(time), Some(Element::Watermark(last))) => *last = *time,
-            (Element::LatencyMarker(_), Some(Element::LatencyMarker(_))) => {}
             _ => queue.elements.push_back(element),
         }
         drop(queue);
@@ -99,6 +107,7 @@ impl<T> Channel<T> {
         let element = queue.elements.pop_front()?;
         let queued = queue.records;
         queue.records -= element.records();
+        queue.has_marker &= !matches!(element, Element::LatencyMarker(_));
         Some((element, queued))
     }
 

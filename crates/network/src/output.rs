@@ -347,8 +347,8 @@ impl<T: Data, F: KeySelector<T>> Output<T, F> {
     }
 
     /// Sends a latency marker on one channel: on all of them, the markers of a source would multiply from edge to edge. The
-    /// channel is random, because in turn those of two sources that alternate would never reach some receivers. Called while there is [room](Self::has_room), since the records before the marker are sent
-    /// first.
+    /// channel is random, because in turn those of two sources that alternate would never reach some receivers. Called
+    /// while there is [room](Self::has_room), since the records before the marker are sent first.
     pub fn latency_marker(&mut self, marker: LatencyMarker) {
         if self.last_signals.ended || self.channels.is_empty() {
             return;

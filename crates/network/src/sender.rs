@@ -160,12 +160,15 @@ impl<T: Data> Sender<T> {
     }
 }
 
-/// Keeps a payload. Of signals of one kind in a row, only the latest counts; of latency markers, the first.
+/// Keeps a payload. Of signals of one kind in a row, only the latest counts; of latency markers, only the first.
 fn hold(held: &mut Vec<Payload>, payload: Payload) {
+    let is_marker = |payload: &Payload| matches!(payload, Payload::LatencyMarker(_));
+    if is_marker(&payload) && held.iter().any(is_marker) {
+        return;
+    }
     match (held.last_mut(), &payload) {
         (Some(last @ Payload::Watermark(_)), Payload::Watermark(_))
         | (Some(last @ Payload::Idle(_)), Payload::Idle(_)) => *last = payload,
-        (Some(Payload::LatencyMarker(_)), Payload::LatencyMarker(_)) => {}
         _ => held.push(payload),
     }
 }
