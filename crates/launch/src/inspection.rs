@@ -7,10 +7,12 @@ use reflow_types::inspection::{
     FileId, Finding, Inquiry, Inspection, InspectionError, LogFile, LogName, LogPart, MAX_LOG_PART_BYTES,
     Thread, ThreadState,
 };
+use rustix::fs::OFlags;
+use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
@@ -81,16 +83,15 @@ fn is_log(name: &OsStr) -> bool {
 fn read(path: &Path, from: u64, length: u32) -> Result<LogPart, InspectionError> {
     let or_absent = |error: io::Error| match error.kind() {
         ErrorKind::NotFound | ErrorKind::InvalidInput => InspectionError::NoSuchLog,
+        _ if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => InspectionError::NoSuchLog,
         _ => failed(error),
     };
-    // A link is not followed, and a pipe not opened. What is opened must still be what was looked at.
-    let listed = fs::symlink_metadata(path).map_err(or_absent)?;
-    if !listed.is_file() {
-        return Err(InspectionError::NoSuchLog);
-    }
-    let mut file = File::open(path).map_err(or_absent)?;
+    // A link is not followed, and a pipe without a writer does not hold this thread.
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    let opened = File::options().read(true).custom_flags(flags).open(path);
+    let mut file = opened.map_err(or_absent)?;
     let metadata = file.metadata().map_err(failed)?;
-    if id(&metadata) != id(&listed) {
+    if !metadata.is_file() {
         return Err(InspectionError::NoSuchLog);
     }
     let mut bytes = Vec::new();
@@ -161,7 +162,7 @@ fn parse_stat(stat: &str) -> Option<(String, ThreadState, u64)> {
 mod tests {
     use super::*;
 
-    const LOG: &str = "reflow-me-taskexecutor-0-here.log";
+    const LOG: &str = "reflow-me-taskmanager-0-here.log";
 
     /// A directory with the log `LOG`.
     fn directory(content: &str) -> (tempfile::TempDir, PathBuf) {
@@ -179,7 +180,7 @@ mod tests {
     #[test]
     fn parts_of_a_log_are_read() {
         let (directory, log) = directory("0123456789");
-        fs::write(directory.path().join("reflow-me-taskexecutor-0-here.out"), "out").unwrap();
+        fs::write(directory.path().join("reflow-me-taskmanager-0-here.out"), "out").unwrap();
         let named = || LogName::Named(LOG.to_owned());
         assert_eq!(part(&log, LogName::Log, 0, 100), Ok((10, "0123456789".to_owned())));
         assert_eq!(part(&log, named(), 8, 1), Ok((10, "8".to_owned())));
@@ -189,7 +190,7 @@ mod tests {
         fs::write(&log, vec![b'x'; 2 * MAX_LOG_PART_BYTES as usize]).unwrap();
         assert_eq!(read(&log, 0, u32::MAX).unwrap().bytes.len(), MAX_LOG_PART_BYTES as usize);
         let names: Vec<_> = files(directory.path()).unwrap().into_iter().map(|file| file.name).collect();
-        assert_eq!(names, [LOG, "reflow-me-taskexecutor-0-here.out"]);
+        assert_eq!(names, [LOG, "reflow-me-taskmanager-0-here.out"]);
     }
 
     #[test]
