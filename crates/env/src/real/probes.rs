@@ -37,8 +37,12 @@ pub fn serve_probes(
     let clock = Clock::start();
     std::thread::Builder::new().name("probes".to_owned()).spawn(move || {
         for stream in listener.incoming() {
-            // A client that is gone, or whose request is none, is not answered.
-            let _ = stream.and_then(|stream| answer(stream, &mut || state(clock.now())));
+            match stream {
+                // A client that is gone, or whose request is none, is not answered.
+                Ok(stream) => drop(answer(stream, &mut || state(clock.now()))),
+                // For example no descriptor is free, and accepting fails at once again.
+                Err(_) => std::thread::park_timeout(PATIENCE),
+            }
         }
     })?;
     Ok(bound)
