@@ -89,7 +89,14 @@ impl Cluster {
             }
         }
         let connection = Connection::open(address).await?;
-        self.state().transactions = connection.transactions();
+        {
+            let mut state = self.state();
+            if state.transactions != connection.transactions() {
+                // The version was changed. A connection that does not know it would send what the broker refuses now.
+                state.idle.clear();
+                state.transactions = connection.transactions();
+            }
+        }
         self.send_by(connection, request, wait).await
     }
 
@@ -101,8 +108,9 @@ impl Cluster {
     ) -> Result<R::Response, KafkaError> {
         let answer = connection.send(request, wait).await?;
         let mut state = self.state();
+        let is_current = connection.transactions() == state.transactions;
         let idle = state.idle.entry(connection.address().to_owned()).or_default();
-        if idle.len() < MAX_IDLE {
+        if is_current && idle.len() < MAX_IDLE {
             idle.push(connection);
         }
         Ok(answer)

@@ -166,7 +166,7 @@ pub(super) async fn commit(cluster: &Cluster, transaction: &Transaction) -> Resu
     // The broker does not take the commit, perhaps because it was carried out before.
     let now = describe(cluster, &transaction.transactional_id).await?;
     let lost = |reason| Err(KafkaError::TransactionLost { transaction: transaction.clone(), reason });
-    match outcome(transaction.producer, now.as_ref()) {
+    match outcome(transaction.producer, cluster.has_transactions_v2(), now.as_ref()) {
         Outcome::Committed => Ok(()),
         Outcome::Open => Err(refusal("committing", of_transaction(&transaction.transactional_id), error)),
         Outcome::Aborted => lost(Lost::Aborted),
@@ -221,17 +221,23 @@ enum Outcome {
 
 /// The outcome of a producer's transaction, from the present state of its transactional id.
 ///
-/// A commit leaves the epoch as it is (version 1 of transactions) or raises it by one (version 2); an abort by the broker or
-/// by a clean-up raises it by one. Behind the last epoch comes another producer id. An id is used again only after its
-/// transaction is known to be committed, and then begins with another raise. So only an abort that follows immediately is
-/// that of this transaction.
-fn outcome(producer: Producer, now: Option<&Described>) -> Outcome {
+/// A commit leaves the epoch as it is (version 1 of transactions) or raises it by one (version 2); an abort by a clean-up
+/// raises it by one, and one by the broker when the time is up by one or, with version 2 before KAFKA-19367, by two. Behind
+/// the last epoch comes another producer id. An id is used again only after its transaction is known to be committed, and
+/// then begins with another raise: with version 2 by the commit, by the beginning and by the abort, so that the abort of a
+/// later use has raised it by three at least, with version 1 by two. So only an abort before that is that of this
+/// transaction.
+fn outcome(producer: Producer, is_v2: bool, now: Option<&Described>) -> Outcome {
     let Some(now) = now else { return Outcome::Unknown };
     let aborted =
         matches!(now.state.as_str(), "PrepareAbort" | "CompleteAbort" | "PrepareEpochFence" | "Dead");
+    let raises = if is_v2 { 2 } else { 1 };
     let is_next = match now.producer.id == producer.id {
-        true => i32::from(now.producer.epoch) <= i32::from(producer.epoch) + 1,
-        false => producer.epoch >= LAST_EPOCH && now.producer.epoch <= 0,
+        true => i32::from(now.producer.epoch) <= i32::from(producer.epoch) + raises,
+        false => {
+            i32::from(producer.epoch) > i32::from(LAST_EPOCH) - raises
+                && i32::from(now.producer.epoch) < raises
+        }
     };
     match now.state.as_str() {
         _ if aborted && is_next => Outcome::Aborted,
@@ -265,14 +271,17 @@ pub(super) async fn abort_earlier(cluster: &Cluster, request: &AbortEarlier) -> 
         if !request.name.is_earlier(&name) {
             continue;
         }
-        left += 1;
-        let Some(found) = describe(cluster, &name).await?.filter(|found| found.state == "Ongoing") else {
-            continue;
-        };
-        let transaction = Transaction { transactional_id: name, producer: found.producer };
-        if request.but.contains(&transaction) {
+        let found = describe(cluster, &name).await?;
+        let transaction =
+            found.as_ref().map(|found| Transaction { transactional_id: name, producer: found.producer });
+        if transaction.as_ref().is_some_and(|transaction| request.but.contains(transaction)) {
             continue;
         }
+        left += 1;
+        let Some(transaction) = transaction.filter(|_| found.is_some_and(|found| found.state == "Ongoing"))
+        else {
+            continue;
+        };
         tracing::info!("aborting a transaction that an earlier attempt has left open: {transaction}");
         if cluster.has_transactions_v2() {
             // The state stays that of an aborted transaction, by which a commit recognizes it.
@@ -285,6 +294,13 @@ pub(super) async fn abort_earlier(cluster: &Cluster, request: &AbortEarlier) -> 
                 Err(error) => return Err(error),
             }
         }
+    }
+    // A broker that is down lists nothing. As long as checkpoints name open transactions, the traces of them must stay, so
+    // that no later attempt aborts them.
+    for named in &request.but {
+        let found = describe(cluster, &named.transactional_id).await?;
+        let open = outcome(named.producer, cluster.has_transactions_v2(), found.as_ref()) == Outcome::Open;
+        left += usize::from(open);
     }
     Ok(left)
 }
@@ -320,9 +336,14 @@ mod tests {
     #[test]
     fn a_repeated_commit_is_told_from_a_lost_transaction() {
         use Outcome::{Aborted, Committed, Open};
-        let check = |(id, epoch): (i64, i16), now: (i64, i16), state: &str| {
+        let of = |is_v2, (id, epoch): (i64, i16), now: (i64, i16), state: &str| {
             let now = Described { producer: Producer { id: now.0, epoch: now.1 }, state: state.to_owned() };
-            outcome(Producer { id, epoch }, Some(&now))
+            outcome(Producer { id, epoch }, is_v2, Some(&now))
+        };
+        let check = |producer, now, state: &str| {
+            let [v1, v2] = [false, true].map(|is_v2| of(is_v2, producer, now, state));
+            assert_eq!(v1, v2, "{now:?} {state}");
+            v1
         };
         assert_eq!(check((7, 3), (7, 3), "Ongoing"), Open);
         // Version 1 leaves the epoch, version 2 raises it.
@@ -341,6 +362,10 @@ mod tests {
         assert_eq!(check((7, LAST_EPOCH), (8, 0), "CompleteAbort"), Aborted);
         assert_eq!(check((7, LAST_EPOCH), (8, 0), "CompleteCommit"), Committed);
         assert_eq!(check((7, 3), (8, 9), "CompleteAbort"), Committed);
-        assert_eq!(outcome(Producer { id: 7, epoch: 3 }, None), Outcome::Unknown);
+        // A broker of Kafka 4.0 raises the epoch twice when the time is up; with version 1 it is a later use that was aborted.
+        assert_eq!(of(true, (7, 3), (7, 5), "CompleteAbort"), Aborted);
+        assert_eq!(of(false, (7, 3), (7, 5), "CompleteAbort"), Committed);
+        assert_eq!(of(true, (7, LAST_EPOCH - 1), (8, 0), "CompleteAbort"), Aborted);
+        assert_eq!(outcome(Producer { id: 7, epoch: 3 }, true, None), Outcome::Unknown);
     }
 }
