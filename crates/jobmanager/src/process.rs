@@ -243,7 +243,10 @@ impl JobManager {
     /// Handles SIGTERM.
     fn on_terminate(&mut self, now: Instant, out: &mut Vec<Output>) {
         match (&self.phase, self.settings.termination) {
-            (Phase::Leading(led), Termination::HandOver) if !led.suspending => {
+            // The next JobManager would run a job on of which it does not know that it is to end.
+            (Phase::Leading(led), Termination::HandOver)
+                if !led.suspending && !led.leader.scheduler.view().state.is_ending() =>
+            {
                 tracing::info!("told to end: the tasks process on, and the next JobManager takes them over");
                 self.exit(0, String::new(), out);
             }

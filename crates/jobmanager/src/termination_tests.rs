@@ -34,6 +34,14 @@ fn told_to_end_it_hands_its_tasks_over_if_the_options_say_so() {
     world.running();
     drop(world.ask(Command::ShutDown));
     assert_eq!(world.exit, None, "a user who shuts it down suspends the job");
+
+    let mut world = begun();
+    world.running();
+    world.pass(Duration::from_secs(1));
+    let job = world.handle.view().jobs[0].id;
+    world.ask(Command::Cancel { job }).unwrap();
+    world.feed(Input::Terminate);
+    assert_eq!(world.exit, None, "the next one would not know that the job was cancelled");
 }
 
 #[test]

@@ -31,6 +31,11 @@ pub enum StateName {
 }
 
 impl StateName {
+    /// Whether the job ends on a decision that only this leadership knows of.
+    pub fn is_ending(self) -> bool {
+        matches!(self, StateName::Canceling | StateName::Failing | StateName::StopWithSavepoint)
+    }
+
     /// Its name in Flink's REST API.
     pub fn flink_name(self) -> &'static str {
         match self {

@@ -10,6 +10,7 @@ use reflow_types::Bounds;
 use reflow_types::metric::Accumulated;
 use reflow_view::{Cluster, ClusterView};
 use std::process::ExitCode;
+use std::time::Duration;
 use tokio::runtime::Runtime;
 
 pub(super) fn run(executable: Executable, options: &Options) -> Result<ExitCode, LaunchError> {
@@ -26,6 +27,8 @@ pub(super) fn run(executable: Executable, options: &Options) -> Result<ExitCode,
     };
     tls::enable(&config, &mut driver)?;
     let Ended { exit, .. } = drive(&executable, options, &config, &runtime, driver)?;
+    // A command that changes the number of TaskManagers goes on without this process.
+    runtime.shutdown_timeout(Duration::from_secs(1));
     Ok(ExitCode::from(u8::try_from(exit.code).unwrap_or(1)))
 }
 
