@@ -14,11 +14,15 @@ use std::time::Duration;
 
 /// The time between two observations. Subtasks report as often.
 const INTERVAL: Duration = Duration::from_secs(1);
+/// How long TaskManagers may take to register with a new JobManager. Before, nobody knows how many there are, and an HPA
+/// would remove those that it is not told of.
+const SETTLED_AFTER: Duration = Duration::from_secs(10);
 /// The number of decisions that are shown.
 const KEPT_DECISIONS: usize = 100;
 
 pub(crate) struct Autoscaler {
     policy: Policy,
+    began_at: Instant,
     look_at: Instant,
     decisions: VecDeque<Decision>,
 }
@@ -29,6 +33,7 @@ impl Autoscaler {
         let enabled = options::AUTOSCALER_ENABLED.get(config);
         enabled.then(|| Self {
             policy: Policy::new(settings(config)),
+            began_at: now,
             look_at: now,
             decisions: VecDeque::new(),
         })
@@ -58,6 +63,9 @@ impl Autoscaler {
         let view = scheduler.view();
         let Some(observation) = observe(&view, metrics, members) else {
             self.policy.pause(now, "waiting for the job to run steadily");
+            if now >= self.began_at + SETTLED_AFTER {
+                self.policy.wait_for(needed(&view, members));
+            }
             return None;
         };
         let decision = self.policy.observe(now, observation)?;
@@ -92,13 +100,29 @@ impl Autoscaler {
 
 /// The metrics of the job that the autoscaler adds.
 pub(crate) fn metrics(view: &AutoscalerView) -> BTreeMap<String, f64> {
-    let metrics = [
-        ("desiredTaskManagers", f64::from(view.desired_task_managers)),
+    let desired = view.desired_task_managers.map(|desired| ("desiredTaskManagers", f64::from(desired)));
+    let others = [
         ("utilization", view.utilization),
         ("lagRecords", view.lag_records as f64),
         ("lagSeconds", view.lag_seconds),
     ];
-    metrics.map(|(name, value)| (name.to_owned(), value)).into()
+    desired.into_iter().chain(others).map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// The TaskManagers with which a job can run that does not: those that there are, or as many as its lower bounds need.
+fn needed(view: &View<'_>, members: &Members) -> u32 {
+    let mut lower: BTreeMap<&str, u32> = BTreeMap::new();
+    for of_vertex in view.vertices() {
+        let of_group = lower.entry(of_vertex.vertex.slot_sharing_group.as_str()).or_default();
+        *of_group = (*of_group).max(of_vertex.scalable.lower);
+    }
+    let slots: u32 = lower.into_values().sum();
+    let (mut there, mut slots_of_one) = (0, 1);
+    for (_, task_manager) in members.task_managers().filter(|(_, task_manager)| !task_manager.draining) {
+        there += 1;
+        slots_of_one = slots_of_one.max(task_manager.slots);
+    }
+    slots.div_ceil(slots_of_one).max(there)
 }
 
 fn settings(config: &Config) -> Settings {

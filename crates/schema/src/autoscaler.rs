@@ -13,7 +13,8 @@ use reflow_view::JobView;
 pub struct Autoscaler {
     pub enabled: bool,
     pub scaling_enabled: bool,
-    pub desired_task_managers: u32,
+    #[schema(required)]
+    pub desired_task_managers: Option<u32>,
     pub parallelism: BTreeMap<String, u32>,
     pub utilization: f64,
     pub lag_records: u64,

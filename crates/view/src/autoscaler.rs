@@ -9,8 +9,8 @@ use reflow_types::VertexId;
 pub struct AutoscalerView {
     /// Whether its decisions are carried out.
     pub scaling: bool,
-    /// The TaskManagers that the job should have.
-    pub desired_task_managers: u32,
+    /// The TaskManagers that the job should have; `None` while that is not known.
+    pub desired_task_managers: Option<u32>,
     /// The parallelism that each vertex should have.
     pub parallelism: BTreeMap<VertexId, u32>,
     /// How busy the slots of that parallelism would be; above 1, they are too few.

@@ -29,8 +29,8 @@ pub struct Decision {
 pub struct Assessment {
     /// The parallelism that each vertex should have.
     pub parallelism: BTreeMap<VertexId, u32>,
-    /// The TaskManagers that are needed for it.
-    pub task_managers: u32,
+    /// The TaskManagers that are needed for it. `None` as long as that is not known, as behind the start of a JobManager.
+    pub task_managers: Option<u32>,
     /// How busy the slots of the target parallelism would be, where they are busiest; 0 to 1, or above.
     pub utilization: f64,
     /// Records that sources have not read yet.
@@ -92,7 +92,6 @@ pub struct Policy {
 
 impl Policy {
     pub fn new(settings: Settings) -> Self {
-        let assessment = Assessment { task_managers: settings.min_task_managers, ..Assessment::default() };
         Self {
             settings,
             observations: VecDeque::new(),
@@ -105,7 +104,10 @@ impl Policy {
             keeps_until: None,
             last_up: None,
             advised: None,
-            assessment: Assessment { status: "waiting for the job to run".to_owned(), ..assessment },
+            assessment: Assessment {
+                status: "waiting for the job to run".to_owned(),
+                ..Assessment::default()
+            },
         }
     }
 
@@ -123,7 +125,25 @@ impl Policy {
         self.observations.clear();
         self.known_since = None;
         self.changed_at = Some(now);
+        if self.follows(now) {
+            // What a user has asked for takes longer.
+            self.follows_until = Some(now + self.settings.stabilization);
+        }
         self.assessment.status = why.to_owned();
+    }
+
+    /// The job has never run under this policy and waits for slots, of which so many TaskManagers have enough.
+    pub fn wait_for(&mut self, task_managers: u32) {
+        if self.target.is_empty() {
+            let Settings { min_task_managers, max_task_managers, .. } = self.settings;
+            let most = max_task_managers.max(min_task_managers);
+            self.assessment.task_managers = Some(task_managers.clamp(min_task_managers, most));
+        }
+    }
+
+    /// Whether a user has just changed what the job may have.
+    fn follows(&self, now: Instant) -> bool {
+        self.follows_until.is_some_and(|until| now < until)
     }
 
     /// A user has changed what the job may have. The parallelism that it gets is the new target, of which nothing is given up
@@ -145,14 +165,10 @@ impl Policy {
             }
             self.actual = actual;
         }
-        let follows = self.follows_until.is_some_and(|until| now < until) || !self.settings.scaling;
-        if self.target.len() != self.actual.len() || follows {
+        if self.target.len() != self.actual.len() || self.follows(now) || !self.settings.scaling {
             self.target.clone_from(&self.actual);
         }
         let range = self.range(&observation);
-        for (target, (lower, upper)) in self.target.iter_mut().zip(&range) {
-            *target = (*target).clamp(*lower, *upper);
-        }
         self.observations.push_back((now, observation.clone()));
         self.forget(now);
         let first = self.observations.front().filter(|(at, _)| *at + self.settings.window / 2 <= now);
@@ -215,6 +231,17 @@ impl Policy {
         if let Some(left) = left(now, self.changed_at, self.settings.stabilization) {
             let text = format!("measuring for {left} s more after the last change");
             return Err(Unchanged::Measuring(text));
+        }
+        let fitted: Vec<u32> = self
+            .target
+            .iter()
+            .zip(range)
+            .map(|(target, (lower, upper))| (*target).clamp(*lower, *upper))
+            .collect();
+        if fitted != self.target {
+            let (from, to): (u32, u32) = (self.target.iter().sum(), fitted.iter().sum());
+            let why = "what the bounds allow and the state fits in";
+            return Ok((fitted, format!("{} from {from} to {to} slots: {why}", self.verb())));
         }
         let (now_busy, peak) = (self.recent(now), self.peak());
         let settings = &self.settings;
@@ -358,9 +385,9 @@ impl Policy {
         self.assessment.parallelism = observation.vertices.iter().map(of_vertex).collect();
         let slots: u32 = wanted.iter().sum();
         let Settings { min_task_managers, max_task_managers, .. } = self.settings;
-        self.assessment.task_managers = slots
-            .div_ceil(observation.slots_per_task_manager.max(1))
-            .clamp(min_task_managers, max_task_managers.max(min_task_managers));
+        let needed = slots.div_ceil(observation.slots_per_task_manager.max(1));
+        self.assessment.task_managers =
+            Some(needed.clamp(min_task_managers, max_task_managers.max(min_task_managers)));
     }
 
     fn show(&mut self, demand: &Demand) {
@@ -373,8 +400,12 @@ impl Policy {
         self.assessment.arriving_per_second = demand.arriving;
     }
 
+    fn verb(&self) -> &'static str {
+        if self.settings.scaling { "scaled" } else { "would scale" }
+    }
+
     fn explain(&self, from: u32, to: u32, demand: &Demand) -> String {
-        let verb = if self.settings.scaling { "scaled" } else { "would scale" };
+        let verb = self.verb();
         let share = |(busy, target): (&f64, &u32)| busy / f64::from((*target).max(1));
         let shares: Vec<f64> = demand.least.iter().zip(&self.target).map(share).collect();
         let group = (0..shares.len()).max_by(|a, b| shares[*a].total_cmp(&shares[*b])).unwrap_or(0);

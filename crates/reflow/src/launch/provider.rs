@@ -133,9 +133,10 @@ async fn seen(cluster: &Handle, wanted: u32) -> Option<u32> {
     }
 }
 
-/// The TaskManagers that there are, and that there should be. `None` if the job has ended, or decisions are only shown.
+/// The TaskManagers that there are, and that there should be. `None` if that is not known, the job has ended, or decisions
+/// are only shown.
 fn counts(view: &ClusterView) -> Option<(u32, u32)> {
     let job = view.jobs.first().filter(|job| !job.status.is_terminal())?;
     let autoscaler = job.autoscaler.as_ref().filter(|autoscaler| autoscaler.scaling)?;
-    Some((u32::try_from(view.task_managers.len()).ok()?, autoscaler.desired_task_managers))
+    Some((u32::try_from(view.task_managers.len()).ok()?, autoscaler.desired_task_managers?))
 }
