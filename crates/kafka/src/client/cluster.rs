@@ -12,6 +12,8 @@ use std::time::Duration;
 
 /// Connections to each broker that are kept while they are not used.
 const MAX_IDLE: usize = 16;
+/// Coordinators that are kept. Each attempt of a job has transactional ids of its own.
+const MAX_COORDINATORS: usize = 10_000;
 
 pub(super) struct Cluster {
     bootstrap: Vec<String>,
@@ -213,7 +215,11 @@ impl Cluster {
             return Err(refusal("finding the coordinator", subject, error));
         }
         let address = found.map(|found| format!("{}:{}", &*found.host, found.port)).unwrap_or_default();
-        self.state().coordinators.insert(known, address.clone());
+        let coordinators = &mut self.state().coordinators;
+        if coordinators.len() >= MAX_COORDINATORS {
+            coordinators.clear(); // they are found again
+        }
+        coordinators.insert(known, address.clone());
         Ok(address)
     }
 }
