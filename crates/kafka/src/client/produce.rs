@@ -98,6 +98,7 @@ pub(super) async fn produce(cluster: &Cluster, produce: &Produce) -> Result<Vec<
     for at in sent {
         let batch = &produce.batches[at];
         let Some((code, reason)) = errors.remove(&(batch.topic.to_string(), batch.partition)) else {
+            forget(at); // so that it is sent again after a pause, to the leader of then
             continue;
         };
         results[at] = match code.err() {

@@ -371,7 +371,10 @@ impl Sender {
         answer: Result<KafkaAnswer, CallError>,
     ) -> Result<(), UserError> {
         if let Err(error) = &answer {
-            if error.client_error::<KafkaError>().is_some_and(|refused| !refused.may_pass()) {
+            // While brokers start, they may not know a topic that was there. If it was deleted, its batches time out.
+            let may_wait =
+                matches!(purpose, Purpose::Partitions { topic } if !self.topics[topic].partitions.is_empty());
+            if !may_wait && error.client_error::<KafkaError>().is_some_and(|refused| !refused.may_pass()) {
                 return Err(error.clone().into());
             }
             self.warn(error);

@@ -353,6 +353,32 @@ fn leftovers_are_aborted_except_what_will_be_committed() {
 }
 
 #[test]
+fn a_topic_may_be_unknown_for_a_while_once_it_was_found() {
+    let mut driven = Driven::new(&sink());
+    let not_found = || {
+        let no_topic = CallError::failed("kafka://host:1", KafkaError::NoTopic("t".to_owned()));
+        Answer::External(Err(no_topic))
+    };
+    let (ticket, request) = driven.request().unwrap();
+    assert!(matches!(of(&request), KafkaRequest::Partitions(_)), "{request:?}");
+    driven.io.answer(ticket, not_found());
+    assert!(driven.tick().unwrap_err().to_string().contains("topic t"), "nobody has created it");
+
+    let mut driven = Driven::ready(&sink());
+    driven.advance(5 * 60_000);
+    driven.tick().unwrap();
+    let (ticket, request) = driven.request().unwrap();
+    assert!(matches!(of(&request), KafkaRequest::Partitions(_)), "{request:?}");
+    driven.io.answer(ticket, not_found());
+    driven.tick().unwrap();
+    assert!(driven.writer.has_room());
+    driven.advance(100);
+    driven.tick().unwrap();
+    let (_, request) = driven.request().expect("it is looked for again");
+    assert!(matches!(of(&request), KafkaRequest::Partitions(_)), "{request:?}");
+}
+
+#[test]
 fn a_writer_that_ends_aborts_only_what_no_checkpoint_names() {
     let mut driven = Driven::ready(&sink());
     driven.write(&["0:a"]);
