@@ -36,8 +36,8 @@ pub(super) fn random(rng: &mut Rng) -> Bounds {
         prefetch_reads: draw(usual.prefetch_reads, 1..=4),
         snapshot_step_bytes: draw(usual.snapshot_step_bytes, 1..=2_000),
         block_bytes: draw(usual.block_bytes, 1..=2_000),
-        // Each part is a request, so smaller parts would only make the run longer.
-        upload_part_bytes: draw(usual.upload_part_bytes, 50..=5_000),
+        // Each part is a request. One after the other, smaller parts of 150 kB would take longer than a checkpoint may.
+        upload_part_bytes: draw(usual.upload_part_bytes, 500..=5_000),
         small_part_bytes: draw(usual.small_part_bytes, 50..=5_000),
         upload_parts: draw(usual.upload_parts, 1..=4),
         restore_reads: draw(usual.restore_reads, 1..=8),
