@@ -242,7 +242,8 @@ pub trait Writer: Send + 'static {
 
     /// Whether everything that was written before the barrier of this checkpoint is prepared. For writers that send their
     /// data themselves, in an order of their own. Asked in each step after [`snapshot`](Self::snapshot) until it is true; the
-    /// checkpoint is not complete before.
+    /// checkpoint is not complete before, and in a live rescale no key moves to another writer, so that its records keep
+    /// their order.
     fn is_prepared(&mut self, _checkpoint: CheckpointId) -> bool {
         true
     }

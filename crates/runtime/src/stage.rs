@@ -145,6 +145,11 @@ pub trait Control: Send {
     fn prepared(&mut self) -> Result<bool, String> {
         self.next_stage_mut().prepared()
     }
+    /// Brings the records before the last barrier to where others read them, without firing timers. Returns whether all
+    /// are there. Before, no key may move to another subtask, whose records of that key could overtake them.
+    fn deliver(&mut self, now: Instant) -> bool {
+        self.next_stage_mut().deliver(now)
+    }
     /// Passes on the barrier of an aborted checkpoint, without a snapshot.
     fn barrier(&mut self, checkpoint: CheckpointId) {
         self.next_stage_mut().barrier(checkpoint);
@@ -267,6 +272,9 @@ impl Control for EndOfChain {
     fn snapshot(&mut self, _: &mut SnapshotContext<'_>) {}
     fn prepared(&mut self) -> Result<bool, String> {
         Ok(true)
+    }
+    fn deliver(&mut self, _: Instant) -> bool {
+        true
     }
     fn barrier(&mut self, _: CheckpointId) {}
     fn prepare(&mut self, _: Option<&Wiring>) {}

@@ -470,6 +470,13 @@ impl<S: Sink> Control for SinkStage<S> {
         Ok(self.unstored.is_stored() && self.writer().is_prepared(barrier))
     }
 
+    /// Output that is stored in files has no order among writers, so it does not delay a key that moves.
+    fn deliver(&mut self, now: Instant) -> bool {
+        self.tick(now);
+        let barrier = self.barrier;
+        self.writer().is_prepared(barrier)
+    }
+
     fn completed(&mut self, checkpoint: CheckpointId) {
         let now = self.opened.as_ref().map_or(Instant::default(), |opened| opened.now);
         for pending in &mut self.transactions {

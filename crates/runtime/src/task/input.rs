@@ -340,7 +340,7 @@ where
         // has just written.
         let mut worked = self.core.write_snapshot(now, events);
         worked |= self.rescale.step(&mut self.core, &mut self.gate, now, events);
-        let step = self.step_input(now, events);
+        let step = self.step_input(now, events).until(self.rescale.delivers_again_at());
         if worked { step.or_worked() } else { step }
     }
 

@@ -4,7 +4,7 @@ use super::*;
 use crate::build::Restored;
 use crate::failure::OperatorName;
 use crate::keyed::{Aggregated, WindowOperator, Windowing};
-use crate::rescale::Incoming;
+use crate::rescale::{Incoming, Outgoing};
 use crate::stage::{Control, Stage};
 use crate::stages::SharedTail;
 use crate::wiring::Place;
@@ -23,7 +23,7 @@ use reflow_types::{
     Bounds, ExecutorId, GraphVersion, JobId, Key, MAX_WATERMARK, MaxParallelism, OwnershipTable, SlotId,
     SubtaskIndex, Timestamp, VertexId,
 };
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 #[derive(Clone)]
@@ -49,6 +49,8 @@ struct Counting {
     next: SharedTail<u8>,
     /// `None` for the start, then the place after each cut.
     places: Arc<Mutex<Vec<Option<Place>>>>,
+    /// Records are on their way to the outside.
+    undelivered: Arc<AtomicBool>,
 }
 
 impl Control for Counting {
@@ -68,6 +70,10 @@ impl Control for Counting {
 
     fn rescaled(&mut self, place: Place) {
         self.places.lock().unwrap().push(Some(place));
+    }
+
+    fn deliver(&mut self, _: Instant) -> bool {
+        !self.undelivered.load(Ordering::Relaxed)
     }
 }
 
@@ -194,6 +200,7 @@ struct Rig {
     task: Box<dyn Task>,
     fired: Arc<AtomicUsize>,
     places: Arc<Mutex<Vec<Option<Place>>>>,
+    undelivered: Arc<AtomicBool>,
     events: Vec<TaskEvent>,
 }
 
@@ -207,12 +214,17 @@ impl Rig {
         let places: Arc<Mutex<Vec<Option<Place>>>> = Arc::default();
         let assigner = TumblingWindows::of(Duration::from_secs(1));
         let windowing = Windowing::new(assigner, EventTimeTrigger, Aggregated(Sum));
-        let next =
-            Counting { seen: fired.clone(), next: SharedTail::new(Vec::new()), places: places.clone() };
+        let undelivered = Arc::<AtomicBool>::default();
+        let next = Counting {
+            seen: fired.clone(),
+            next: SharedTail::new(Vec::new()),
+            places: places.clone(),
+            undelivered: undelivered.clone(),
+        };
         let operator = OperatorName { name: "Window".into(), uid: "windows".into() };
         let head = WindowOperator::new(operator, |value: &u64| *value, windowing, max(), next);
         let task = Box::new(InputTask::new(gate, head, &mut context));
-        let mut rig = Self { hub, io: context.io, task, fired, places, events: Vec::new() };
+        let mut rig = Self { hub, io: context.io, task, fired, places, undelivered, events: Vec::new() };
         rig.steps();
         rig
     }
@@ -371,6 +383,32 @@ fn a_chain_starts_at_the_first_cut_and_learns_its_place_at_each_later_one() {
     rig.steps();
     let place = Place { index: SubtaskIndex(1), parallelism: 3 };
     assert_eq!(*rig.places.lock().unwrap(), [None, Some(place)]);
+}
+
+/// Otherwise the new owner's records of a key could be read before those of this task.
+#[test]
+fn a_key_moves_only_when_its_records_are_delivered() {
+    let mut rig = Rig::new(&[OLD]);
+    let mut sender = rig.cut(500);
+    rig.handed_over(OLD, 500);
+    rig.steps();
+    let mut removal = preparation(&rig.hub, &[], GraphVersion(2));
+    removal.wiring = None;
+    removal.outgoing = vec![Outgoing { to: ALSO_OLD, groups: share(&[OLD], 0) }];
+    rig.task.prepare(removal);
+    rig.steps();
+    let cut = CheckpointId(CUT.0 + 1);
+    rig.undelivered.store(true, Ordering::Relaxed);
+    rig.trigger(cut, GraphVersion(2));
+    sender.barrier(cut, false);
+    let is_done = |event: &TaskEvent| matches!(event, TaskEvent::HandOver { part: Part::Done { .. }, .. });
+    rig.steps();
+    assert!(!rig.events.iter().any(is_done), "{:?}", rig.events);
+    let step = rig.task.step(Still.now(), &mut rig.events);
+    assert!(matches!(step, TaskStep::Idle(Some(_))), "{step:?}");
+    rig.undelivered.store(false, Ordering::Relaxed);
+    rig.steps();
+    assert!(rig.events.iter().any(is_done), "{:?}", rig.events);
 }
 
 /// The checkpoint of the cut that removes the task fails, and the next to complete is a savepoint. Sinks commit

@@ -17,6 +17,11 @@ use reflow_protocol::snapshot::Restore;
 use reflow_types::{
     Bounds, CheckpointId, Data, Instant, MIN_WATERMARK, MaxParallelism, SubtaskId, injected_fault,
 };
+use std::time::Duration;
+
+/// The pause until sinks are asked again whether the last records of outgoing groups are delivered. An answer of an outside
+/// system wakes the task sooner.
+const DELIVERY_PAUSE: Duration = Duration::from_millis(10);
 
 /// The incoming and outgoing key groups of a task, before and after the cut.
 pub(super) struct Rescale<T> {
@@ -31,6 +36,7 @@ pub(super) struct Rescale<T> {
     not_before: Instant,
     /// Whether tables may have memory to free, as after a roll-back of retained tables.
     discarding: bool,
+    delivers_again_at: Option<Instant>,
 }
 
 /// The conditions for the start of an added task.
@@ -53,6 +59,7 @@ impl<T> Rescale<T> {
             early_parts: Vec::new(),
             not_before: Instant::default(),
             discarding: true,
+            delivers_again_at: None,
         }
     }
 
@@ -193,6 +200,12 @@ impl<T> Rescale<T> {
         }
     }
 
+    /// When the task must be stepped again although it has no input: its last records are not delivered, and their
+    /// sinks may have to try again.
+    pub(super) fn delivers_again_at(&self) -> Option<Instant> {
+        self.delivers_again_at
+    }
+
     #[inline]
     pub(super) fn is_migrating(&self) -> bool {
         self.migration.is_some()
@@ -240,7 +253,12 @@ impl<T> Rescale<T> {
     }
 
     /// Sends outgoing state. Returns whether there was something to do.
-    fn send_outgoing(&mut self, core: &mut TaskCore<impl Control>, events: &mut Vec<TaskEvent>) -> bool {
+    fn send_outgoing(
+        &mut self,
+        core: &mut TaskCore<impl Control>,
+        now: Instant,
+        events: &mut Vec<TaskEvent>,
+    ) -> bool {
         let Some(migration) = self.migration.as_mut().filter(|migration| migration.has_outgoing()) else {
             return false;
         };
@@ -253,6 +271,9 @@ impl<T> Rescale<T> {
             );
             core.fail(Fault::Engine, error);
         }
+        let is_delivered = all && core.chain_mut().deliver(now);
+        self.delivers_again_at = (all && !is_delivered).then(|| now + DELIVERY_PAUSE);
+        let all = is_delivered;
         let worked = all || !parts.is_empty();
         events.extend(parts.into_iter().map(|(to, part)| migration.outgoing_part(to, part)));
         // The groups are released only now, because the snapshot of the cut is written from the same tables.
@@ -277,7 +298,7 @@ impl<T: Data> Rescale<T> {
         events: &mut Vec<TaskEvent>,
     ) -> bool {
         let mut worked = self.step_prefetch(core, events);
-        worked |= self.send_outgoing(core, events);
+        worked |= self.send_outgoing(core, now, events);
         worked |= self.install_incoming(core, gate, now, events);
         // Last, because the other parts release the memory that is freed here.
         worked | self.discard(core)
