@@ -37,7 +37,7 @@ pub(crate) fn run(start: &Taskmanager) -> Result<ExitCode, CliError> {
         "TaskManager {id}: {} slots on {} for the JobManager at {}",
         settings.slots,
         settings.host_name,
-        settings.job_manager
+        settings.job_managers.all()
     );
     serve_probes(&loaded.config, &settings)?;
     let process = Box::new(TaskManager::new(id, settings));

@@ -59,6 +59,16 @@ choice! {
 }
 
 choice! {
+    /// How JobManagers of one job agree on which of them leads.
+    HighAvailability {
+        /// The one that was started last leads.
+        None = ["none"],
+        /// One leads, and renews a lease in the checkpoint storage. The others stand by.
+        Storage = ["storage"],
+    }
+}
+
+choice! {
     /// What happens when a job fails.
     RestartStrategy {
         /// The job is not restarted.

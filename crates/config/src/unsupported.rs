@@ -41,7 +41,7 @@ const MEMORY: &str = "the only memory limit is taskmanager.memory.process.size";
 const ALIGNED: &str = "checkpoints are always aligned";
 const INCREMENTAL: &str = "checkpoints are always incremental, and the size of objects needs no settings";
 const LOCAL: &str = "state is retained in memory; see execution.state-recovery.from-local";
-const LEADER: &str = "a JobManager that is started again resumes its job from its own storage";
+const LEADER: &str = "high-availability.type: storage uses the checkpoint storage, and needs nothing else";
 const SECURITY: &str = "connections between processes are encrypted by security.ssl.internal.enabled, with PEM files; REST asks for tokens by rest.authentication.file";
 const CLUSTERS: &str = "only standalone clusters are supported";
 
@@ -164,8 +164,6 @@ static TABLE: &[Unsupported] = &[
         &["no_claim"],
         "the savepoint from which a job starts is never deleted",
     ),
-    built_in("high-availability", &["none"], LEADER),
-    built_in("high-availability.type", &["none"], LEADER),
     built_in(
         "jobmanager.execution.failover-strategy",
         &["full", "region"],

@@ -7,9 +7,9 @@
 //! Reading order: [`event`] and [`action`] (its inputs and outputs), [`scheduler`] (the states of a job), [`transition`]
 //! (when a rescale happens), [`slots`] (slot assignment), [`checkpoint`] (when a checkpoint is triggered, completed, aborted
 //! and deleted), [`manifest`] (the contents of a checkpoint), [`restore`] (how they are redistributed at another
-//! parallelism), [`adoption`] (whether a running attempt goes on under a new leader), [`restart`] (whether and when a failed
-//! job restarts), [`isolation`] (which executors are cut off from others), [`requirements`] (bounds on parallelism),
-//! [`autoscaler`] (how many slots it should have), [`rescale`]
+//! parallelism), [`adoption`] (whether a running attempt goes on under a new leader), [`standby`] (when a standby becomes that
+//! leader), [`restart`] (whether and when a failed job restarts), [`isolation`] (which executors are cut off from others),
+//! [`requirements`] (bounds on parallelism), [`autoscaler`] (how many slots it should have), [`rescale`]
 //! (the history of rescales), [`exceptions`] (the history of failures).
 
 pub mod action;
@@ -28,4 +28,5 @@ pub mod restart;
 pub mod restore;
 pub mod scheduler;
 pub mod slots;
+pub mod standby;
 pub mod transition;

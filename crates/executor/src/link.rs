@@ -6,15 +6,14 @@
 
 use reflow_env::{ConnId, Output};
 use reflow_protocol::control::FromExecutor;
+use reflow_protocol::job_managers::JobManagers;
 use reflow_types::{Instant, LeaderEpoch};
 use std::time::Duration;
 
 /// The id of the first connection to a JobManager after the first one. Connections to other executors have lower ids.
 const RECONNECTED: u64 = 1 << 40;
-/// The time limit for a connection attempt and a registration, after the first one.
+/// The time limit for a registration, after the first one.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
-const FIRST_RETRY: Duration = Duration::from_millis(50);
-const LAST_RETRY: Duration = Duration::from_secs(1);
 
 /// The state of the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,11 +52,12 @@ pub(super) struct Link {
     alone_since: Option<Instant>,
     /// How long it may have none.
     adoption_timeout: Duration,
-    retry: Duration,
+    /// Where JobManagers listen.
+    job_managers: JobManagers,
 }
 
 impl Link {
-    pub(super) fn new(adoption_timeout: Duration) -> Self {
+    pub(super) fn new(adoption_timeout: Duration, job_managers: JobManagers) -> Self {
         Self {
             stage: Stage::Connecting,
             conn: ConnId(0),
@@ -69,14 +69,15 @@ impl Link {
             last_message_at: Instant::default(),
             alone_since: None,
             adoption_timeout,
-            retry: FIRST_RETRY,
+            job_managers,
         }
     }
 
     /// Begins to connect.
-    pub(super) fn connect(&mut self, now: Instant, address: &str, out: &mut Vec<Output>) {
+    pub(super) fn connect(&mut self, now: Instant, out: &mut Vec<Output>) {
         (self.stage, self.last_message_at) = (Stage::Connecting, now);
-        out.push(Output::Connect { conn: self.conn, address: address.to_owned() });
+        let address = self.job_managers.current().to_owned();
+        out.push(Output::Connect { conn: self.conn, address });
     }
 
     /// Whether this is the current connection.
@@ -131,7 +132,7 @@ impl Link {
         (self.heartbeat_interval, self.heartbeat_timeout) = (interval, timeout);
         self.next_heartbeat = Some(now);
         self.alone_since = None;
-        self.retry = FIRST_RETRY;
+        self.job_managers.reached();
         true
     }
 
@@ -160,9 +161,8 @@ impl Link {
         if !matches!(self.stage, Stage::Down { .. }) {
             out.push(Output::Close { conn: self.conn });
         }
-        self.stage = Stage::Down { retry_at: now + self.retry };
-        self.retry = (self.retry * 2).min(LAST_RETRY);
-        self.alone_since.get_or_insert(now);
+        let alone = now.since(*self.alone_since.get_or_insert(now));
+        self.stage = Stage::Down { retry_at: now + self.job_managers.try_next(alone) };
         self.next_heartbeat = None;
         Lost::LookForAnother
     }
@@ -187,6 +187,7 @@ impl Link {
             Stage::Down { .. } => None,
             Stage::Registered => Some(self.last_message_at + self.heartbeat_timeout),
             _ if self.followed.is_none() => Some(self.last_message_at + self.heartbeat_timeout),
+            Stage::Connecting => Some(self.last_message_at + self.job_managers.connect_timeout()),
             _ => Some(self.last_message_at + ANSWER_TIMEOUT),
         }
     }

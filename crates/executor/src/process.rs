@@ -84,7 +84,7 @@ impl Executor {
             slots: None,
             peers: Peers::default(),
             data_address: None,
-            job_manager: Link::new(options.adoption_timeout),
+            job_manager: Link::new(options.adoption_timeout, options.start.job_managers.clone()),
             late: BTreeMap::new(),
             unsent: Unsent::default(),
             running: None,
@@ -112,7 +112,7 @@ impl Executor {
         self.slots = Some(Slots::start(start.start.slots, signal, clock, out));
         let address = format!("{}:{}", start.bind_host, start.data_port);
         out.push(Output::Listen { listener: DATA, address });
-        self.job_manager.connect(now, &start.job_manager, out);
+        self.job_manager.connect(now, out);
         self.next_watch = now + WATCH_INTERVAL;
     }
 

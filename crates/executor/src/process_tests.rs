@@ -6,6 +6,7 @@ use reflow_graph::{Edge, ExecutionGraph, ExecutionVertex, JobGraph, Shipping, Su
 use reflow_protocol::command::{MoreSplits, SnapshotKind};
 use reflow_protocol::control::SubtaskMetrics;
 use reflow_protocol::deployment::{Artifact, ExecutorStart, StartExecutor};
+use reflow_protocol::job_managers::JobManagers;
 use reflow_protocol::rescale::Part;
 use reflow_protocol::snapshot::{AfterBarrier, FirstCheckpoint, OperatorState, Restore};
 use reflow_runtime::{Task, TaskStep};
@@ -44,7 +45,7 @@ fn registered() -> Driven {
     };
     let start = ExecutorStart {
         start,
-        job_manager: "localhost:6123".into(),
+        job_managers: JobManagers::new("localhost:6123".into(), []),
         task_manager: TaskManagerId(5),
         host: "localhost".into(),
         bind_host: "localhost".into(),

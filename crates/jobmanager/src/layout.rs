@@ -3,6 +3,7 @@
 //! ```text
 //! <execution.checkpointing.dir>/<cluster-id>/<job name>/
 //!     epochs/<20 digits>          one for each start of a JobManager; its creator leads
+//!     leases/<20 digits>          the lease of a leadership, which its leader renews if there may be standbys
 //!     ended/<job id>              the job is over: the next start begins another
 //!     completed/<job id>          the newest complete checkpoint, in case that its decision is deleted
 //!     <job id>/chk-<n>/_metadata  the decision about checkpoint n, or that the job ends
@@ -62,6 +63,11 @@ impl Layout {
 
     pub(crate) fn epoch(&self, epoch: LeaderEpoch) -> Location {
         self.epochs().join(&format!("{:020}", epoch.0))
+    }
+
+    /// The lease of a leadership. Each has its own, so a deposed leader does not overwrite that of its successor.
+    pub(crate) fn lease(&self, epoch: LeaderEpoch) -> Location {
+        self.root.join("leases").join(&format!("{:020}", epoch.0))
     }
 
     pub(crate) fn ended(&self, job: JobId) -> Location {

@@ -6,6 +6,7 @@
 
 mod adoption;
 mod deployed;
+pub(crate) mod lease;
 mod log;
 mod look;
 mod newest;
@@ -24,6 +25,7 @@ use crate::storage::{Storage, Tickets};
 use adoption::EarlyReports;
 use bytes::Bytes;
 use deployed::Deployed;
+use lease::LeaseRenewal;
 use log::ChangeLog;
 use look::Look;
 use newest::Newest;
@@ -61,6 +63,8 @@ enum Purpose {
     Look,
     /// Read or write the file of this leadership's epoch.
     Epoch,
+    /// Renew the lease.
+    Lease,
     /// The record of the newest complete checkpoint.
     Newest,
     Deletion(String),
@@ -100,6 +104,8 @@ pub(crate) struct Leader {
     look: Look,
     /// When storage last answered a check for a later leadership, or this one began.
     storage_answered_at: Instant,
+    /// The lease, if there may be standbys.
+    lease: Option<LeaseRenewal>,
     log: ChangeLog,
 }
 
@@ -114,6 +120,7 @@ pub(crate) struct LeaderParts {
     pub(crate) deletions: Deletions,
     /// Where the newest complete checkpoint is recorded.
     pub(crate) completed: Location,
+    pub(crate) lease: Option<LeaseRenewal>,
     pub(crate) tickets: Tickets,
     /// The current time.
     pub(crate) now: Instant,
@@ -143,6 +150,7 @@ impl Leader {
             deposed: None,
             look: Look::Unscheduled,
             storage_answered_at: parts.now,
+            lease: parts.lease,
             log: ChangeLog::new(),
         }
     }
@@ -223,6 +231,7 @@ impl Leader {
     /// Time has passed.
     pub(crate) fn on_time(&mut self, now: Instant, out: &mut Vec<Output>) {
         self.look_for_successor(now, out);
+        self.renew_lease(now, out);
         self.members.on_time(now, out);
         if let Some(autoscaler) = &mut self.autoscaler {
             self.events.extend(autoscaler.on_time(now, &self.scheduler, &self.metrics, &self.members));
@@ -236,8 +245,9 @@ impl Leader {
     pub(crate) fn next_wakeup(&self) -> Option<Instant> {
         let (scheduler, members) = (self.scheduler.next_wakeup(), self.members.next_wakeup());
         let autoscaler = self.autoscaler.as_ref().map(Autoscaler::next_wakeup);
-        let wakeups =
-            [scheduler, members, autoscaler, self.enumerators.next_wakeup(), self.look.next_wakeup()];
+        let lease = self.lease.as_ref().and_then(LeaseRenewal::next_wakeup);
+        let (enumerators, look) = (self.enumerators.next_wakeup(), self.look.next_wakeup());
+        let wakeups = [scheduler, members, autoscaler, enumerators, look, lease];
         wakeups.into_iter().flatten().min()
     }
 
@@ -307,6 +317,7 @@ impl Leader {
         }
         let event = match self.requests.take(ticket) {
             None | Some(Purpose::Epoch) => return,
+            Some(Purpose::Lease) => return self.lease_renewed(now, &result),
             Some(Purpose::Name(checkpoint, wanted)) => match result {
                 // A create request that was answered with an error may have been carried out, so the name may be
                 // this leader's own.

@@ -20,12 +20,14 @@ use reflow_coordination::checkpoint::Recovered;
 use reflow_coordination::checkpoint::fallback::AllowReplay;
 use reflow_coordination::requirements::RequestedBounds;
 use reflow_coordination::restore::{RestoreError, UnclaimedState};
+use reflow_coordination::standby::Lease;
 use reflow_env::{Location, StoreError};
 use reflow_graph::JobGraph;
 use reflow_types::{CheckpointId, JobId, LeaderEpoch, Timestamp, VertexId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The most tries of a storage request.
 const MAX_TRIES: u32 = 6;
@@ -127,6 +129,27 @@ pub(crate) struct EpochRecord {
     pub(crate) leader: JobId,
 }
 
+/// The content of a lease, as JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LeaseRecord {
+    renewals: u64,
+    duration_ms: u64,
+    released: bool,
+}
+
+impl From<Lease> for LeaseRecord {
+    fn from(Lease { renewals, duration, released }: Lease) -> Self {
+        let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        Self { renewals, duration_ms, released }
+    }
+}
+
+impl From<LeaseRecord> for Lease {
+    fn from(LeaseRecord { renewals, duration_ms, released }: LeaseRecord) -> Self {
+        Self { renewals, duration: Duration::from_millis(duration_ms), released }
+    }
+}
+
 /// The content of an ended job's mark, as JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct EndedRecord {
@@ -169,6 +192,16 @@ pub(crate) struct Claimant {
     pub(crate) started_at: Timestamp,
     /// The clock of the start time.
     pub(crate) clock: String,
+    pub(crate) lost_race: LostRace,
+}
+
+/// What follows if another JobManager takes the leadership first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LostRace {
+    /// This one takes the next leadership.
+    TakeNext,
+    /// This one stands by.
+    StandBy,
 }
 
 /// A leadership, with the state from which the job resumes.

@@ -30,6 +30,7 @@ mod record;
 mod requirements;
 mod schedule;
 mod settings;
+mod standby;
 mod storage;
 mod task_manager;
 #[cfg(test)]
@@ -40,5 +41,5 @@ mod view;
 pub use error::JobManagerError;
 pub use handle::Handle;
 pub use leadership::LeadershipError;
-pub use process::JobManager;
+pub use process::{JobManager, STANDS_BY};
 pub use settings::{JobSpec, StartMode};

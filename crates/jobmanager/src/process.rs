@@ -1,5 +1,7 @@
 //! The process of the JobManager: takes inputs and returns outputs, on one thread.
 
+mod termination;
+
 use crate::autoscaler::Autoscaler;
 use crate::commands::{CommandOutcome, Desk};
 use crate::deletions::Deletions;
@@ -9,25 +11,31 @@ use crate::error::JobManagerError;
 use crate::handle::Handle;
 use crate::ids::Ids;
 use crate::layout::Layout;
+use crate::leader::lease::LeaseRenewal;
 use crate::leader::{Leader, LeaderParts};
 use crate::leadership::claim::{Claim, Claimed, Question};
-use crate::leadership::{Claimant, Leadership};
+use crate::leadership::{Claimant, Leadership, LostRace};
 use crate::members::{MemberSettings, Members};
 use crate::requirements::Declarations;
 use crate::schedule;
 use crate::settings::{AfterJob, JobSpec, Settings};
+use crate::standby::Standby;
 use crate::storage::{Storage, Tickets};
 use crate::timeline::Timeline;
 use crate::view::Frame;
-use reflow_config::{Config, Termination};
+use reflow_config::Config;
 use reflow_coordination::checkpoint::retention;
 use reflow_coordination::event::Event;
 use reflow_coordination::scheduler::{Identity, Scheduler};
+use reflow_coordination::standby::Verdict;
 use reflow_env::{Input, ListenerId, Location, Output, Pauses, Process, Signal, StoreResult, Ticket};
 use reflow_types::{Bounds, Instant, JobId};
 use reflow_view::{Cluster, CommandError, Readiness};
 use std::time::Duration;
+use termination::Leaving;
 
+/// The exit code of a JobManager that does not lead any more and is to be started again as a standby.
+pub const STANDS_BY: i32 = 75;
 const LISTENER: ListenerId = ListenerId(0);
 /// The number of former epochs' files that are kept. The last ones show which job is resumed.
 const KEPT_EPOCHS: usize = 8;
@@ -56,6 +64,8 @@ pub struct JobManager {
     started_at: Instant,
     /// The clock of that time.
     clock: String,
+    /// Whether another JobManager has led since this one was started.
+    has_stood_by: bool,
     changed: bool,
     pauses: Pauses,
     phase: Phase,
@@ -64,6 +74,8 @@ pub struct JobManager {
 enum Phase {
     /// The process does not listen yet.
     Opening,
+    /// Another JobManager leads, or may lead.
+    StandingBy(Box<Standby>),
     Claiming(Box<Claim>, Storage<Question>),
     Leading(Box<Led>),
     Ending(Box<Led>, Box<Ending>),
@@ -78,7 +90,7 @@ struct Led {
     name: String,
     leader: Leader,
     timeline: Timeline,
-    suspending: bool,
+    leaving: Leaving,
 }
 
 impl JobManager {
@@ -107,6 +119,7 @@ impl JobManager {
             frame,
             view_at: Instant(0),
             started_at: Instant(0),
+            has_stood_by: false,
             changed: true,
             pauses: Pauses::default(),
             phase: Phase::Opening,
@@ -125,8 +138,35 @@ impl JobManager {
         }
     }
 
-    fn claim(&mut self, now: Instant, address: &str, out: &mut Vec<Output>) {
+    fn listens(&mut self, now: Instant, address: &str, out: &mut Vec<Output>) {
         tracing::info!(address, root = %self.layout.root(), "listening for TaskManagers");
+        match self.settings.lease_duration {
+            None => self.claim(now, out),
+            Some(duration) => self.stand_by(now, duration, out),
+        }
+    }
+
+    /// Waits until no other JobManager leads.
+    fn stand_by(&mut self, now: Instant, duration: Duration, out: &mut Vec<Output>) {
+        let standby = Standby::new(now, self.layout.clone(), duration, self.tickets.clone());
+        self.phase = Phase::StandingBy(Box::new(standby));
+        self.on_time(now, out);
+    }
+
+    /// Handles what a standby has found.
+    fn decide_claim(&mut self, now: Instant, verdict: Verdict, out: &mut Vec<Output>) {
+        match verdict {
+            Verdict::Wait => return,
+            Verdict::NoLeader => {}
+            Verdict::Released => tracing::info!("the leader has handed the job over: taking it over"),
+            Verdict::Silent(silence) => {
+                tracing::info!(?silence, "no JobManager renews its lease: taking the job over");
+            }
+        }
+        self.claim(now, out);
+    }
+
+    fn claim(&mut self, now: Instant, out: &mut Vec<Output>) {
         let spec = self.spec.as_ref().expect("the job is there until it is taken over");
         let start_from = self.settings.start_from.as_deref();
         let directory =
@@ -134,7 +174,8 @@ impl JobManager {
         let claim = Claim::new(Claimant {
             layout: self.layout.clone(),
             new_job: JobId(self.ids.next()),
-            fresh: spec.start.fresh,
+            // A standby goes on with the job that it has waited for.
+            fresh: spec.start.fresh && !self.has_stood_by,
             allow_other_build: spec.start.allow_other_build,
             graph: spec.graph.clone(),
             unclaimed_state: schedule::unclaimed_state(&self.config),
@@ -144,6 +185,10 @@ impl JobManager {
             start_from: directory.map(Location),
             started_at: self.started_at.as_millis(),
             clock: self.clock.clone(),
+            lost_race: match self.settings.lease_duration {
+                None => LostRace::TakeNext,
+                Some(_) => LostRace::StandBy,
+            },
         });
         self.phase = Phase::Claiming(Box::new(claim), Storage::new(self.tickets.clone()));
         self.on_time(now, out);
@@ -188,15 +233,23 @@ impl JobManager {
             enumerators,
             deletions: Deletions::new(self.bounds.deletions),
             completed: self.layout.completed(job),
+            lease: self
+                .settings
+                .lease_duration
+                .map(|duration| LeaseRenewal::new(now, self.layout.lease(epoch), duration)),
             tickets: self.tickets.clone(),
             now,
         });
         let outdated = earlier.iter().rev().skip(KEPT_EPOCHS).map(|epoch| self.layout.epoch(*epoch).0);
         leader.schedule_deletion(outdated.collect());
+        if self.settings.lease_duration.is_some() {
+            let leases = earlier.iter().rev().take(KEPT_EPOCHS).map(|epoch| self.layout.lease(*epoch).0);
+            leader.schedule_deletion(leases.collect());
+        }
         if let Some(requirements) = requirements {
             leader.adopt_requirements(&requirements, out);
         }
-        let led = Led { job, name, leader, timeline: Timeline::default(), suspending: false };
+        let led = Led { job, name, leader, timeline: Timeline::default(), leaving: Leaving::No };
         self.phase = Phase::Leading(Box::new(led));
         self.handle_event(now, Event::Tick, out);
     }
@@ -210,8 +263,12 @@ impl JobManager {
     fn on_time(&mut self, now: Instant, out: &mut Vec<Output>) {
         match &mut self.phase {
             Phase::Opening | Phase::Shown(..) | Phase::Ended => {}
+            Phase::StandingBy(standby) => standby.on_time(now, out),
             Phase::Claiming(claim, requests) => {
                 out.extend(claim.ask(now).into_iter().map(|(question, op)| requests.ask(question, op)));
+            }
+            Phase::Leading(led) if led.hand_over_until().is_some_and(|until| until <= now) => {
+                self.stop_waiting(now, out);
             }
             Phase::Leading(led) => led.leader.on_time(now, out),
             Phase::Ending(_, ending) => ending.on_time(now, out),
@@ -221,6 +278,13 @@ impl JobManager {
     fn on_stored(&mut self, now: Instant, ticket: Ticket, result: StoreResult, out: &mut Vec<Output>) {
         match &mut self.phase {
             Phase::Opening | Phase::Ended => {}
+            Phase::StandingBy(standby) => {
+                let verdict = standby.stored(now, ticket, result, out);
+                if standby.has_seen_leader() && !std::mem::replace(&mut self.has_stood_by, true) {
+                    tracing::info!("another JobManager leads the job: standing by");
+                }
+                self.decide_claim(now, verdict, out);
+            }
             Phase::Claiming(claim, requests) => {
                 let Some(question) = requests.take(ticket) else { return };
                 match claim.answered(now, question, result) {
@@ -229,6 +293,12 @@ impl JobManager {
                     Ok(Some(Claimed::Ended(job, state))) => {
                         tracing::info!(%job, state, "the job has ended meanwhile: the next start begins a new one");
                         self.exit(0, String::new(), out);
+                    }
+                    Ok(Some(Claimed::StandBy)) => {
+                        tracing::info!("another JobManager leads the job: standing by");
+                        self.has_stood_by = true;
+                        let duration = self.settings.lease_duration.expect("only with leases one stands by");
+                        self.stand_by(now, duration, out);
                     }
                     Err(error) => self.fail(&error.into(), out),
                 }
@@ -240,42 +310,6 @@ impl JobManager {
         }
     }
 
-    /// Handles SIGTERM.
-    fn on_terminate(&mut self, now: Instant, out: &mut Vec<Output>) {
-        match (&self.phase, self.settings.termination) {
-            // The next JobManager would run a job on of which it does not know that it is to end.
-            (Phase::Leading(led), Termination::HandOver)
-                if !led.suspending && !led.leader.scheduler.view().state.is_ending() =>
-            {
-                tracing::info!("told to end: the tasks process on, and the next JobManager takes them over");
-                self.exit(0, String::new(), out);
-            }
-            _ => self.suspend(now, out),
-        }
-    }
-
-    fn suspend(&mut self, now: Instant, out: &mut Vec<Output>) {
-        match &mut self.phase {
-            Phase::Leading(led) if !led.suspending => {
-                tracing::info!("told to end: suspending the job after a checkpoint");
-                led.suspending = true;
-                led.leader.handle_event(now, Event::Suspend, out);
-            }
-            Phase::Leading(_) => {
-                tracing::warn!(
-                    "told to end for the second time: the next start resumes from the last checkpoint"
-                );
-                self.exit(0, String::new(), out);
-            }
-            Phase::Shown(_, ending) => {
-                let (code, reason) = ending.exit();
-                self.exit(code, reason, out);
-            }
-            Phase::Ended => {}
-            Phase::Opening | Phase::Claiming(..) | Phase::Ending(..) => self.exit(0, String::new(), out),
-        }
-    }
-
     fn after_pause(&mut self, pause: Duration) {
         tracing::warn!(
             "this process was paused for {} ms: nobody counts as silent for that",
@@ -283,18 +317,6 @@ impl JobManager {
         );
         if let Phase::Leading(led) = &mut self.phase {
             led.leader.members.excuse(pause);
-        }
-    }
-
-    /// Ends because a user requested it over REST. The second request does not end a checkpoint that the first waits for.
-    fn shut_down(&mut self, now: Instant, out: &mut Vec<Output>) {
-        let waits = match &self.phase {
-            Phase::Leading(led) => led.suspending,
-            Phase::Ending(..) => true,
-            _ => false,
-        };
-        if !waits {
-            self.suspend(now, out);
         }
     }
 
@@ -328,6 +350,9 @@ impl JobManager {
             self.changed = true;
             let new_request = self.ids.next();
             let result = match &mut self.phase {
+                Phase::Leading(led) if led.hand_over_until().is_some() => Err(CommandError::Unavailable(
+                    "another JobManager is taking the job over: try again".to_owned(),
+                )),
                 Phase::Leading(led) | Phase::Ending(led, _) | Phase::Shown(led, _) => {
                     let savepoint_dir = self.settings.savepoint_dir.as_deref();
                     let mut desk = Desk { job: led.job, leader: &mut led.leader, savepoint_dir, new_request };
@@ -349,6 +374,9 @@ impl JobManager {
                         Err(error) => Err(error),
                     }
                 }
+                Phase::StandingBy(_) => Err(CommandError::Unavailable(
+                    "this JobManager stands by: send the request to the one that leads".to_owned(),
+                )),
                 _ => Err(CommandError::Unavailable("the JobManager is starting: try again".to_owned())),
             };
             asked.answer(result);
@@ -360,7 +388,18 @@ impl JobManager {
         let (Phase::Leading(led) | Phase::Ending(led, _)) = &mut self.phase else { return };
         let Some(epoch) = led.leader.deposed else { return };
         let name = led.name.clone();
-        self.fail(&JobManagerError::Deposed { name, epoch }, out);
+        if led.hand_over_until().is_some() {
+            return self.exit(
+                0,
+                format!("another JobManager has taken over job {name} (leadership {epoch})"),
+                out,
+            );
+        }
+        let deposed = JobManagerError::Deposed { name, epoch };
+        match self.settings.lease_duration {
+            None => self.fail(&deposed, out),
+            Some(_) => self.exit(STANDS_BY, deposed.to_string(), out),
+        }
     }
 
     /// Enters the next phase if the current one has ended.
@@ -418,7 +457,7 @@ impl JobManager {
                 view
             }
             Phase::Ended => return,
-            Phase::Opening | Phase::Claiming(..) => self.frame.starting(now),
+            Phase::Opening | Phase::StandingBy(_) | Phase::Claiming(..) => self.frame.starting(now),
         };
         self.handle.publish(view);
         self.view_at = now;
@@ -450,7 +489,7 @@ impl Process for JobManager {
         self.changed |= !matches!(input, Input::Wakeup);
         match input {
             Input::Start => self.start(now, out),
-            Input::Listening { address, .. } => self.claim(now, &address, out),
+            Input::Listening { address, .. } => self.listens(now, &address, out),
             Input::ListenFailed { error, .. } => {
                 let address = self.settings.listen.clone();
                 self.fail(&JobManagerError::Listen { address, error }, out);
@@ -480,8 +519,9 @@ impl Process for JobManager {
         let of_phase = match &self.phase {
             Phase::Ended => return None,
             Phase::Opening | Phase::Shown(..) => None,
+            Phase::StandingBy(standby) => standby.next_wakeup(),
             Phase::Claiming(claim, _) => claim.next_wakeup(),
-            Phase::Leading(led) => led.leader.next_wakeup(),
+            Phase::Leading(led) => led.leader.next_wakeup().into_iter().chain(led.hand_over_until()).min(),
             Phase::Ending(_, ending) => ending.next_wakeup(),
         };
         Some(of_phase.map_or(self.next_view(), |at| at.min(self.next_view())))

@@ -2,7 +2,7 @@
 
 use crate::layout::is_absolute;
 use reflow_api::Enumerator;
-use reflow_config::{Config, Termination, options};
+use reflow_config::{Config, HighAvailability, Termination, options};
 use reflow_env::Location;
 use reflow_graph::JobGraph;
 use reflow_protocol::deployment::Artifact;
@@ -64,6 +64,8 @@ pub(crate) struct Settings {
     pub(crate) after_job: AfterJob,
     /// What SIGTERM means.
     pub(crate) termination: Termination,
+    /// How long a lease may not be renewed. `None` if the JobManager that starts last leads.
+    pub(crate) lease_duration: Option<Duration>,
 }
 
 /// What the JobManager does when its job has ended.
@@ -104,6 +106,10 @@ impl Settings {
                 false => AfterJob::Stay,
             },
             termination: options::JOB_MANAGER_TERMINATION.get(config),
+            lease_duration: match options::HIGH_AVAILABILITY.get(config) {
+                HighAvailability::None => None,
+                HighAvailability::Storage => Some(options::LEASE_DURATION.get(config)),
+            },
         }
     }
 }

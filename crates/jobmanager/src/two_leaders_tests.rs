@@ -2,6 +2,9 @@
 
 use super::*;
 
+#[path = "leases_tests.rs"]
+mod leases;
+
 const WITHOUT_CHECKPOINTS: &[(&str, &str)] =
     &[REACTIVE, ("execution.checkpointing.dir", "/c"), ("execution.checkpointing.interval", "1 h")];
 

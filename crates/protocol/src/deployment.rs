@@ -1,6 +1,7 @@
 //! The configuration with which an executor is started, and its part of an attempt.
 
 use crate::ProtocolError;
+use crate::job_managers::JobManagers;
 use crate::snapshot::{AfterBarrier, FirstCheckpoint, Restore};
 use bytes::Bytes;
 use reflow_graph::ExecutionGraph;
@@ -64,8 +65,8 @@ pub struct StartExecutor {
 pub struct ExecutorStart {
     /// The parameters from the JobManager.
     pub start: StartExecutor,
-    /// Where the JobManager listens (`host:port`).
-    pub job_manager: String,
+    /// Where JobManagers listen. The one that starts it is the current one.
+    pub job_managers: JobManagers,
     /// The TaskManager that starts it.
     pub task_manager: TaskManagerId,
     /// The name of this machine for data connections of other executors.
@@ -115,7 +116,7 @@ mod tests {
         };
         let start = ExecutorStart {
             start,
-            job_manager: "localhost:6123".into(),
+            job_managers: JobManagers::new("localhost:6123".into(), []),
             task_manager: TaskManagerId(5),
             host: "localhost".into(),
             bind_host: "localhost".into(),

@@ -4,10 +4,8 @@ use reflow_env::ConnId;
 use reflow_types::Instant;
 use std::time::Duration;
 
-/// The time limit for a connection attempt, and for a registration.
+/// The time limit for a registration.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
-const FIRST_RETRY: Duration = Duration::from_millis(50);
-const LAST_RETRY: Duration = Duration::from_secs(1);
 /// The time between two warnings that no JobManager can be reached.
 const WARN_EVERY: Duration = Duration::from_secs(5);
 
@@ -39,21 +37,22 @@ pub(super) enum Due {
 pub(super) struct Link {
     pub(super) stage: Stage,
     give_up_after: Duration,
+    /// The time limit for a connection attempt.
+    connect_timeout: Duration,
     /// When the TaskManager started or lost its registration.
     alone_since: Instant,
-    retry: Duration,
     warned_at: Option<Instant>,
     /// The outcome of the last attempt.
     pub(super) last_problem: String,
 }
 
 impl Link {
-    pub(super) fn new(give_up_after: Duration) -> Self {
+    pub(super) fn new(give_up_after: Duration, connect_timeout: Duration) -> Self {
         Self {
             stage: Stage::Down { retry_at: Instant(0) },
             give_up_after,
+            connect_timeout,
             alone_since: Instant(0),
-            retry: FIRST_RETRY,
             warned_at: None,
             last_problem: "not tried yet".to_owned(),
         }
@@ -81,7 +80,6 @@ impl Link {
 
     pub(super) fn up(&mut self, now: Instant, conn: ConnId, interval: Duration, timeout: Duration) {
         self.stage = Stage::Up { conn, received_at: now, heartbeat_at: now + interval, interval, timeout };
-        self.retry = FIRST_RETRY;
         self.warned_at = None;
     }
 
@@ -104,14 +102,19 @@ impl Link {
         }
     }
 
-    /// Handles the loss of the connection, or a failed attempt. Returns whether to log a warning.
-    pub(super) fn down(&mut self, now: Instant, problem: &str) -> bool {
+    /// How long there has been no JobManager.
+    pub(super) fn alone(&self, now: Instant) -> Duration {
+        if self.registered().is_some() { Duration::ZERO } else { now.since(self.alone_since) }
+    }
+
+    /// Handles the loss of the connection, or a failed attempt. The next one follows after a pause. Returns whether to log a
+    /// warning.
+    pub(super) fn down(&mut self, now: Instant, pause: Duration, problem: &str) -> bool {
         let was_up = self.registered().is_some();
         if was_up {
             self.alone_since = now;
         }
-        self.stage = Stage::Down { retry_at: now + self.retry };
-        self.retry = (self.retry * 2).min(LAST_RETRY);
+        self.stage = Stage::Down { retry_at: now + pause };
         self.last_problem = problem.to_owned();
         let warn = was_up || self.warned_at.is_none_or(|at| now.since(at) >= WARN_EVERY);
         if warn {
@@ -127,7 +130,10 @@ impl Link {
         }
         match &mut self.stage {
             Stage::Down { retry_at } => (now >= *retry_at).then_some(Due::Connect),
-            Stage::Connecting { since, .. } | Stage::Registering { since, .. } => {
+            Stage::Connecting { since, .. } => {
+                (now >= *since + self.connect_timeout).then_some(Due::Lost("it cannot be reached in time"))
+            }
+            Stage::Registering { since, .. } => {
                 (now >= *since + ANSWER_TIMEOUT).then_some(Due::Lost("no answer in 10 s"))
             }
             Stage::Up { received_at, timeout, .. } if now >= *received_at + *timeout => {
@@ -145,9 +151,8 @@ impl Link {
         let give_up_at = self.alone_since + self.give_up_after;
         match self.stage {
             Stage::Down { retry_at } => retry_at.min(give_up_at),
-            Stage::Connecting { since, .. } | Stage::Registering { since, .. } => {
-                (since + ANSWER_TIMEOUT).min(give_up_at)
-            }
+            Stage::Connecting { since, .. } => (since + self.connect_timeout).min(give_up_at),
+            Stage::Registering { since, .. } => (since + ANSWER_TIMEOUT).min(give_up_at),
             Stage::Up { received_at, heartbeat_at, timeout, .. } => heartbeat_at.min(received_at + timeout),
         }
     }

@@ -76,7 +76,7 @@ impl TaskManager {
         Self {
             id,
             host: settings.host_for(""),
-            link: Link::new(settings.registration_timeout),
+            link: Link::new(settings.registration_timeout, settings.job_managers.connect_timeout()),
             artifacts: Artifacts::new(settings.executables.clone()),
             settings,
             executors: BTreeMap::new(),
@@ -120,7 +120,7 @@ impl TaskManager {
                 self.on_lost(now, problem, out);
             }
             Some(Due::GiveUp) => {
-                let address = self.settings.job_manager.clone();
+                let address = self.settings.job_managers.all();
                 let last = self.link.last_problem.clone();
                 let timeout = self.settings.registration_timeout;
                 self.fail(&TaskManagerError::Unreachable { address, timeout, last }, out);
@@ -132,7 +132,7 @@ impl TaskManager {
         let conn = ConnId(self.next_conn);
         self.next_conn += 1;
         self.link.stage = Stage::Connecting { conn, since: now };
-        out.push(Output::Connect { conn, address: self.settings.job_manager.clone() });
+        out.push(Output::Connect { conn, address: self.settings.job_managers.current().to_owned() });
     }
 
     fn register(&mut self, now: Instant, conn: ConnId, out: &mut Vec<Output>) {
@@ -167,8 +167,9 @@ impl TaskManager {
             tracing::info!(problem, "the JobManager is gone: nothing is left to wait for");
             return self.end(out);
         }
-        if self.link.down(now, problem) {
-            let address = &self.settings.job_manager;
+        let address = self.settings.job_managers.current().to_owned();
+        let pause = self.settings.job_managers.try_next(self.link.alone(now));
+        if self.link.down(now, pause, problem) {
             tracing::warn!(%address, problem, "no connection to the JobManager, trying again");
         }
     }
@@ -195,12 +196,13 @@ impl TaskManager {
                 let others = self.executors.extract_if(.., |_, executor| of_another(executor));
                 let children = others.filter_map(|(_, executor)| executor.child);
                 out.extend(children.map(|child| Output::KillChild { child }));
-                tracing::info!(id = %self.id, address = %self.settings.job_manager, "registered");
+                self.settings.job_managers.reached();
+                tracing::info!(id = %self.id, address = self.settings.job_managers.current(), "registered");
                 self.link.up(now, conn, heartbeat_interval, heartbeat_timeout);
                 self.try_storage(now, storage, out);
             }
             ToTaskManager::Refused { reason } => {
-                let address = self.settings.job_manager.clone();
+                let address = self.settings.job_managers.current().to_owned();
                 self.fail(&TaskManagerError::Refused { address, reason }, out);
             }
             ToTaskManager::Heartbeat => {}
@@ -261,7 +263,7 @@ impl TaskManager {
         let start = &self.executors.get(&executor).expect("only executors that wait are searched for").start;
         let artifact = start.artifact.clone();
         tracing::info!(%executor, job = %start.job, name = artifact.name, "starting an executor");
-        let step = self.artifacts.search(&artifact, self.settings.job_manager_host());
+        let step = self.artifacts.search(&artifact, self.settings.job_managers.current_host());
         self.take(&artifact.sha256, step, out);
     }
 
@@ -346,7 +348,7 @@ impl TaskManager {
         executor.child = Some(child);
         let start = ExecutorStart {
             start: executor.start.clone(),
-            job_manager: self.settings.job_manager.clone(),
+            job_managers: self.settings.job_managers.clone(),
             task_manager: self.id,
             host: self.host.clone(),
             bind_host: self.settings.bind_host.clone(),

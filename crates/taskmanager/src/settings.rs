@@ -3,6 +3,7 @@
 use crate::health::Health;
 use reflow_config::{Config, options};
 use reflow_protocol::control::Hardware;
+use reflow_protocol::job_managers::JobManagers;
 use reflow_types::inspection::Inspect;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -51,8 +52,8 @@ pub enum Executables {
 /// The parameters of a TaskManager.
 #[derive(Clone)]
 pub struct Settings {
-    /// Where the JobManager listens (`host:port`).
-    pub job_manager: String,
+    /// Where JobManagers listen.
+    pub job_managers: JobManagers,
     /// The address of this machine for other executors, if it is configured.
     pub host: Option<String>,
     /// The name of this machine.
@@ -97,10 +98,7 @@ impl Settings {
         let memory = options::TASK_MANAGER_MEMORY.get(config).map(|size| size.as_bytes());
         let tmp = options::TMP_DIRS.get(config).into_iter().next().unwrap_or_else(|| "/tmp".to_owned());
         Self {
-            job_manager: join_host_port(
-                &options::JOB_MANAGER_ADDRESS.get(config),
-                options::JOB_MANAGER_PORT.get(config),
-            ),
+            job_managers: job_managers(config),
             host: options::TASK_MANAGER_HOST.get(config).or((!any).then(|| bind_host.clone())),
             host_name: machine.host,
             bind_host,
@@ -130,11 +128,6 @@ impl Settings {
 }
 
 impl Settings {
-    /// The host of the JobManager, with the brackets of an IPv6 address.
-    pub(super) fn job_manager_host(&self) -> &str {
-        self.job_manager.rsplit_once(':').map_or(&self.job_manager, |(host, _)| host)
-    }
-
     /// The address of this machine for other executors, if its connection to the JobManager has the local address
     /// `local`. If the JobManager runs on the same machine, that may be an address that only this machine knows;
     /// then the host name is used.
@@ -143,6 +136,24 @@ impl Settings {
         let own = local.parse::<std::net::IpAddr>().map_or(local.is_empty(), |ip| ip.is_loopback());
         let seen = if own { &self.host_name } else { local };
         self.host.clone().unwrap_or_else(|| seen.to_owned())
+    }
+}
+
+/// The addresses of JobManagers of which one leads, or that of the only one.
+fn job_managers(config: &Config) -> JobManagers {
+    let port = options::JOB_MANAGER_PORT.get(config);
+    let address = |host: String| match host.rsplit_once(':') {
+        Some((before, port))
+            if port.parse::<u16>().is_ok() && (!before.contains(':') || before.ends_with(']')) =>
+        {
+            host
+        }
+        _ => join_host_port(&host, port),
+    };
+    let mut several = options::JOB_MANAGERS.get(config).into_iter().map(address);
+    match several.next() {
+        Some(first) => JobManagers::new(first, several),
+        None => JobManagers::new(join_host_port(&options::JOB_MANAGER_ADDRESS.get(config), port), []),
     }
 }
 
@@ -190,7 +201,11 @@ mod tests {
         check(&[("taskmanager.bind-host", "0.0.0.0")], |s| local("::1")(s, "worker-7"));
         check(&[("taskmanager.bind-host", "10.0.0.9")], |s| outside(s, "10.0.0.9"));
         check(&[("taskmanager.host", "10.0.0.7")], |s| outside(s, "10.0.0.7"));
-        check(&[("jobmanager.rpc.address", "::1")], |s| s.job_manager == "[::1]:6123");
+        let addresses = |all: &'static str| move |s: &Settings| s.job_managers.all() == all;
+        check(&[("jobmanager.rpc.address", "::1")], addresses("[::1]:6123"));
+        let several =
+            [("high-availability.jobmanager.addresses", "a;b:7;::1;[::1]:7"), ("jobmanager.rpc.port", "9")];
+        check(&several, addresses("a:9, b:7, [::1]:9, [::1]:7"));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::section::{Section, section};
-use crate::choice::Termination;
+use crate::choice::{HighAvailability, Termination};
 use crate::option::{ConfigOption, option};
 
 section! { "Network and failure detection" {
@@ -65,6 +65,20 @@ section! { "Network and failure detection" {
     /// job. `hand-over`: it ends at once, the tasks process on, and the next JobManager takes them over; so a pod that is
     /// evicted or replaced does not interrupt the job. `hand-over` needs `jobmanager.adoption.timeout`.
     JOB_MANAGER_TERMINATION: Termination = option("jobmanager.termination").default("suspend");
+
+    /// Which of several JobManagers of a job leads. `none`: the one that was started last, so start only one. `storage`: one
+    /// leads and renews a lease in `execution.checkpointing.dir`; each other one stands by, and takes the job over when the
+    /// lease is not renewed any more.
+    HIGH_AVAILABILITY: HighAvailability =
+        option("high-availability.type").aliases(&["high-availability"]).default("none");
+
+    /// How long a lease may not be renewed before a standby takes the job over. The leader renews it three times in this
+    /// time. Too short a time changes the leader when storage is slow, which delays checkpoints.
+    LEASE_DURATION: Duration = option("high-availability.storage.lease-duration").default("3 s");
+
+    /// The JobManagers of which one leads, such as `[jm-1, jm-2]`, or with ports of their own, `jm-1:6124`. TaskManagers and
+    /// executors try them in turn. Empty: the one at `jobmanager.rpc.address`.
+    JOB_MANAGERS: Vec<String> = option("high-availability.jobmanager.addresses").default("");
 
     /// The name by which a JobManager finds its job in the checkpoint storage.
     CLUSTER_ID: String = option("high-availability.cluster-id").default("default");

@@ -58,7 +58,7 @@ impl Executor {
             let reason = format!("no JobManager for {seconds} s (jobmanager.adoption.timeout)");
             out.push(Output::Exit { code: 1, reason });
         } else if self.job_manager.begin_retry(now) {
-            self.job_manager.connect(now, &self.options.start.job_manager, out);
+            self.job_manager.connect(now, out);
         }
     }
 

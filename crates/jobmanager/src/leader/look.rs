@@ -12,7 +12,7 @@ use reflow_types::Instant;
 use std::time::Duration;
 
 /// The time from the end of a check to the next one.
-const INTERVAL: Duration = Duration::from_secs(5);
+pub(super) const INTERVAL: Duration = Duration::from_secs(5);
 
 /// How long storage may not answer the checks before the JobManager counts as not ready: two of them.
 const STORAGE_SILENT_AFTER: Duration = Duration::from_secs(15);
@@ -40,15 +40,22 @@ impl Look {
                 *self = Look::UnderWay;
                 return true;
             }
-            Look::Unscheduled => self.end(now),
+            Look::Unscheduled => self.end(now, INTERVAL),
             Look::At(_) | Look::UnderWay => {}
         }
         false
     }
 
     /// Ends the check. The next one is due after the interval.
-    pub(super) fn end(&mut self, now: Instant) {
-        *self = Look::At(now + INTERVAL);
+    pub(super) fn end(&mut self, now: Instant, interval: Duration) {
+        *self = Look::At(now + interval);
+    }
+
+    /// Makes the next check due, unless one is under way.
+    pub(super) fn hurry(&mut self, now: Instant) {
+        if *self != Look::UnderWay {
+            *self = Look::At(now);
+        }
     }
 }
 
@@ -68,7 +75,7 @@ impl Leader {
 
     /// Handles the result of a check. If storage did not answer, the next check may.
     pub(super) fn looked(&mut self, now: Instant, answer: &StoreResult, out: &mut Vec<Output>) {
-        self.look.end(now);
+        self.look.end(now, self.look_interval());
         if answer.is_ok() {
             self.storage_answered_at = now;
         }

@@ -39,8 +39,8 @@ mod savepoint;
 
 use super::authority::{Authority, Standing};
 use super::{
-    Claimant, CompletedRecord, EndedRecord, EpochRecord, Leadership, LeadershipError, MAX_LOST_RACES,
-    MAX_READS, MAX_TRIES,
+    Claimant, CompletedRecord, EndedRecord, EpochRecord, Leadership, LeadershipError, LostRace,
+    MAX_LOST_RACES, MAX_READS, MAX_TRIES,
 };
 use crate::layout::epochs_in;
 use crate::{record, requirements};
@@ -100,6 +100,8 @@ enum Step {
     Confirming,
     /// The end that the predecessor decided is being marked.
     Ending,
+    /// Another JobManager was first, and this one does not try again.
+    Behind,
 }
 
 /// A claim under way.
@@ -136,6 +138,8 @@ pub(crate) enum Claimed {
     Leadership(Box<Leadership>),
     /// The job has ended meanwhile, in this state, so there is nothing to lead.
     Ended(JobId, String),
+    /// Another JobManager has taken the leadership, and this one stands by.
+    StandBy,
 }
 
 /// The result of an answer.
@@ -276,7 +280,19 @@ impl Claim {
         self.question(Purpose::Epochs, StoreOp::List { below: self.by.layout.epochs() });
     }
 
+    /// Another JobManager has taken this epoch or a later one.
     fn lose_race(&mut self) -> Result<(), LeadershipError> {
+        match self.by.lost_race {
+            LostRace::TakeNext => self.begin_again(),
+            LostRace::StandBy => {
+                self.questions.clear();
+                self.step = Step::Behind;
+                Ok(())
+            }
+        }
+    }
+
+    fn begin_again(&mut self) -> Result<(), LeadershipError> {
         self.lost_races += 1;
         if self.lost_races == MAX_LOST_RACES {
             return Err(LeadershipError::Contended(self.by.layout.epochs()));
@@ -455,6 +471,7 @@ impl Claim {
             Step::Reading => return self.take_over(),
             Step::TakingOver | Step::Ending => {}
             Step::Confirming => return Ok(Some(self.lead())),
+            Step::Behind => return Ok(Some(Claimed::StandBy)),
         }
         Ok(None)
     }
@@ -472,7 +489,7 @@ impl Claim {
         // be used twice.
         if seen >= self.epoch {
             self.highest_seen = seen;
-            self.lose_race()?;
+            self.begin_again()?;
             return Ok(None);
         }
         if let Some(state) = recovered.ended {

@@ -130,13 +130,18 @@ pub(crate) fn collect(
     Ok((exit, collected))
 }
 
-/// The address of a cluster in one process, which no other cluster has, and its defaults: checkpoints are in memory, and the
+/// The address of a cluster in one process, which no other cluster has and no standby, and its defaults: checkpoints are in memory, and the
 /// job runs in reactive mode.
 fn with_defaults(options: &Options) -> Result<Options, LaunchError> {
     let free = std::net::TcpListener::bind(("127.0.0.1", 0)).and_then(|socket| socket.local_addr());
     let port = free.map_err(system("cannot find a free port"))?.port();
     // Before those of the user, of which the last one counts.
-    let address = ["jobmanager.rpc.address=127.0.0.1".to_owned(), format!("jobmanager.rpc.port={port}")];
+    let address = [
+        "jobmanager.rpc.address=127.0.0.1".to_owned(),
+        format!("jobmanager.rpc.port={port}"),
+        "high-availability.type=none".to_owned(),
+        "high-availability.jobmanager.addresses=".to_owned(),
+    ];
     let definitions = address.into_iter().chain(options.definitions.iter().cloned()).collect();
     let mut defaults = options.defaults.clone();
     defaults.extend([

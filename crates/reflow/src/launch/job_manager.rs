@@ -4,7 +4,7 @@ use super::http_server::HttpServer;
 use super::{Executable, LaunchError, Options, provider, system};
 use reflow_config::{Config, options};
 use reflow_env::{Signal, real};
-use reflow_jobmanager::{JobManager, JobSpec, StartMode};
+use reflow_jobmanager::{JobManager, JobSpec, STANDS_BY, StartMode};
 use reflow_launch::{exposure, inspection, logging, machine, storage, tls};
 use reflow_types::Bounds;
 use reflow_types::metric::Accumulated;
@@ -26,7 +26,13 @@ pub(super) fn run(executable: Executable, options: &Options) -> Result<ExitCode,
         ..Default::default()
     };
     tls::enable(&config, &mut driver)?;
-    let Ended { exit, .. } = drive(&executable, options, &config, &runtime, driver)?;
+    let exit = loop {
+        let Ended { exit, .. } = drive(&executable, options, &config, &runtime, driver.clone())?;
+        if exit.code != STANDS_BY {
+            break exit;
+        }
+        tracing::info!("starting again as a standby");
+    };
     // A command that changes the number of TaskManagers goes on without this process.
     runtime.shutdown_timeout(Duration::from_secs(1));
     Ok(ExitCode::from(u8::try_from(exit.code).unwrap_or(1)))

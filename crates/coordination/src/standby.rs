@@ -1,0 +1,164 @@
+//! The decision of a standby JobManager when to take the job over.
+//!
+//! The leader renews a lease in the checkpoint storage. A standby reads the newest leadership and its lease again and again.
+//! It takes over when both have been the same for the lease's duration, by its own clock: clocks of two machines are never
+//! compared. This decides only *when* a JobManager claims the job. If the former leader is alive after all, epochs keep it
+//! from completing anything, as after any claim. The design is described in `docs/design/standby.md`.
+//!
+//! Pure: what was read goes in, a [`Verdict`] comes out. Where the lease is kept is not known here.
+
+use reflow_types::{Instant, LeaderEpoch};
+use std::time::Duration;
+
+/// The lease of a leadership, which its leader renews.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// How often it was renewed.
+    pub renewals: u64,
+    /// How long it may not be renewed before a standby takes over.
+    pub duration: Duration,
+    /// Whether its leader has given it up.
+    pub released: bool,
+}
+
+/// What a standby has read. It is the same as before if the leader has given no sign of life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sighting {
+    /// The newest leadership.
+    pub epoch: LeaderEpoch,
+    /// Its lease. `None` before its leader has written one.
+    pub lease: Option<Lease>,
+}
+
+/// Whether a standby claims the job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Wait,
+    /// Nobody has ever led the job.
+    NoLeader,
+    /// The leader has given the job up.
+    Released,
+    /// The leader has given no sign of life for this time.
+    Silent(Duration),
+}
+
+/// What a standby knows of the leader.
+#[derive(Debug)]
+pub struct Watch {
+    /// How long a leadership without a lease may be silent.
+    duration: Duration,
+    /// What was read last, and when it was read for the first time.
+    seen: Option<(Sighting, Instant)>,
+    /// Whether the leader has given a sign of life since this JobManager was started.
+    leader_lives: bool,
+}
+
+impl Watch {
+    /// `duration` counts as long as the leader has not written its own.
+    pub fn new(duration: Duration) -> Self {
+        Self { duration, seen: None, leader_lives: false }
+    }
+
+    /// The leadership was read by requests of which the first was sent at `asked_at`.
+    pub fn read(&mut self, asked_at: Instant, now: Instant, sighting: Option<Sighting>) -> Verdict {
+        let Some(sighting) = sighting else { return Verdict::NoLeader };
+        if sighting.lease.is_some_and(|lease| lease.released) {
+            return Verdict::Released;
+        }
+        match self.seen {
+            Some((seen, since)) if seen == sighting => {
+                // The first reading may have taken effect as late as its answer, this one as early as its request.
+                let silence = asked_at.since(since);
+                let duration = sighting.lease.map_or(self.duration, |lease| lease.duration);
+                if silence >= duration { Verdict::Silent(silence) } else { Verdict::Wait }
+            }
+            former => {
+                self.leader_lives |= former.is_some();
+                self.seen = Some((sighting, now));
+                Verdict::Wait
+            }
+        }
+    }
+
+    /// Whether the leader has given a sign of life, so that this JobManager is its standby. Otherwise it is only a start after
+    /// the loss of the last one.
+    pub fn has_seen_leader(&self) -> bool {
+        self.leader_lives
+    }
+
+    /// Storage did not answer. Perhaps it does not accept the leader's renewals either, so the time begins anew.
+    pub fn read_failed(&mut self) {
+        self.seen = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DURATION: Duration = Duration::from_secs(3);
+
+    fn at(ms: u64) -> Instant {
+        Instant::from_millis(ms)
+    }
+
+    fn lease(epoch: u64, renewals: u64) -> Option<Sighting> {
+        let lease = Lease { renewals, duration: DURATION, released: false };
+        Some(Sighting { epoch: LeaderEpoch(epoch), lease: Some(lease) })
+    }
+
+    /// Each reading takes 10 ms.
+    #[track_caller]
+    fn check(readings: &[(u64, Option<Sighting>)], last: Verdict) {
+        let mut watch = Watch::new(DURATION);
+        let verdicts = readings.iter().map(|(ms, read)| watch.read(at(*ms), at(ms + 10), *read));
+        let verdicts: Vec<Verdict> = verdicts.collect();
+        let (end, before) = verdicts.split_last().unwrap();
+        assert!(before.iter().all(|verdict| *verdict == Verdict::Wait), "{verdicts:?}");
+        assert_eq!(*end, last, "{verdicts:?}");
+    }
+
+    #[test]
+    fn a_standby_waits_as_long_as_the_lease_is_renewed() {
+        check(
+            &[(0, lease(1, 0)), (2_000, lease(1, 1)), (4_900, lease(1, 2)), (7_900, lease(1, 2))],
+            Verdict::Wait,
+        );
+        let silent = Verdict::Silent(Duration::from_millis(3_001));
+        check(&[(0, lease(1, 0)), (2_000, lease(1, 1)), (4_999, lease(1, 1)), (5_011, lease(1, 1))], silent);
+    }
+
+    #[test]
+    fn another_leadership_is_a_sign_of_life() {
+        check(&[(0, lease(1, 5)), (2_900, lease(2, 5)), (5_800, lease(2, 5))], Verdict::Wait);
+        let none = |epoch| Some(Sighting { epoch: LeaderEpoch(epoch), lease: None });
+        check(&[(0, none(1)), (2_900, lease(1, 0)), (5_800, lease(1, 0))], Verdict::Wait);
+        check(&[(0, none(1)), (3_010, none(1))], Verdict::Silent(DURATION));
+    }
+
+    #[test]
+    fn nobody_waits_for_a_leader_that_is_gone() {
+        check(&[(0, None)], Verdict::NoLeader);
+        let released = Lease { renewals: 7, duration: DURATION, released: true };
+        check(&[(0, Some(Sighting { epoch: LeaderEpoch(4), lease: Some(released) }))], Verdict::Released);
+    }
+
+    /// The leader's own duration counts, because it renews in thirds of that.
+    #[test]
+    fn the_duration_is_the_leaders() {
+        let lease = Lease { renewals: 1, duration: DURATION * 2, released: false };
+        let slow = Some(Sighting { epoch: LeaderEpoch(1), lease: Some(lease) });
+        check(&[(0, slow), (5_900, slow)], Verdict::Wait);
+        check(&[(0, slow), (6_010, slow)], Verdict::Silent(DURATION * 2));
+    }
+
+    #[test]
+    fn time_without_storage_does_not_count() {
+        let mut watch = Watch::new(DURATION);
+        assert_eq!(watch.read(at(0), at(1), lease(1, 1)), Verdict::Wait);
+        watch.read_failed();
+        assert_eq!(watch.read(at(60_000), at(60_001), lease(1, 1)), Verdict::Wait);
+        assert_eq!(watch.read(at(62_000), at(62_001), lease(1, 1)), Verdict::Wait);
+        assert_eq!(watch.read(at(63_001), at(63_002), lease(1, 1)), Verdict::Silent(DURATION));
+    }
+}

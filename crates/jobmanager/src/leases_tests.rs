@@ -1,0 +1,103 @@
+//! Two JobManagers with leases over one store, driven by hand.
+
+use super::*;
+
+const LEASES: &[(&str, &str)] =
+    &[REACTIVE, ("execution.checkpointing.dir", "/c"), ("high-availability.type", "storage")];
+/// The default duration of a lease.
+const DURATION: Duration = Duration::from_secs(3);
+
+fn with_leases(store: MemoryStore) -> World {
+    let mut world = configured(store, StartMode::default(), LEASES);
+    world.feed(Input::Start);
+    world
+}
+
+fn leads(world: &World) -> bool {
+    world.exit.is_none() && !world.handle.view().jobs.is_empty()
+}
+
+/// Both go on for this time. The second one has the store before and after.
+fn go_on(first: &mut World, second: &mut World, time: Duration) {
+    const STEP: Duration = Duration::from_millis(50);
+    for _ in 0..time.as_millis() / STEP.as_millis() {
+        share(second, first);
+        first.pass(STEP);
+        share(first, second);
+        second.pass(STEP);
+    }
+}
+
+/// A leader and a standby that has waited for it; the second one has the store.
+fn leader_and_standby() -> (World, World) {
+    let mut leader = with_leases(MemoryStore::default());
+    leader.pass(DURATION);
+    assert!(leads(&leader), "nobody else leads");
+    let mut standby = with_leases(leader.store.clone());
+    go_on(&mut leader, &mut standby, DURATION * 5);
+    assert!(leads(&leader) && !leads(&standby));
+    (leader, standby)
+}
+
+#[test]
+fn a_standby_leads_when_the_leader_is_gone() {
+    let (_, mut standby) = leader_and_standby();
+    standby.pass(DURATION * 6 / 10);
+    assert!(!leads(&standby));
+    standby.pass(DURATION * 6 / 10);
+    assert!(leads(&standby));
+    assert_eq!(standby.handle.view().jobs.len(), 1);
+}
+
+#[test]
+fn a_leader_that_is_told_to_end_hands_the_job_over() {
+    let (mut leader, mut standby) = leader_and_standby();
+    share(&mut standby, &mut leader);
+    leader.feed(Input::Terminate);
+    share(&mut leader, &mut standby);
+    go_on(&mut leader, &mut standby, DURATION / 4);
+    assert!(leads(&standby));
+    let (code, reason) = leader.exit.expect("it ends");
+    assert!(
+        code == 0 && reason.contains("another JobManager has taken over job job (leadership 2)"),
+        "{reason}"
+    );
+}
+
+#[test]
+fn a_leader_without_a_standby_suspends_the_job() {
+    let mut leader = with_leases(MemoryStore::default());
+    leader.pass(DURATION);
+    leader.feed(Input::Terminate);
+    leader.pass(DURATION * 9 / 10);
+    assert!(leads(&leader), "it waits for a standby");
+    leader.pass(DURATION);
+    assert_eq!(leader.exit, Some((0, String::new())));
+    let mut next = with_leases(leader.store);
+    next.pass(DURATION * 2);
+    assert!(leads(&next));
+}
+
+/// As a process that was stopped for a while, or cut off from storage.
+#[test]
+fn a_leader_that_was_replaced_becomes_a_standby() {
+    let (mut leader, mut standby) = leader_and_standby();
+    standby.pass(DURATION * 2);
+    assert!(leads(&standby));
+    go_on(&mut leader, &mut standby, Duration::from_secs(10));
+    let (code, reason) = leader.exit.expect("it sees that another one leads");
+    assert!(code == STANDS_BY && reason.contains("leadership 2"), "{reason}");
+    assert!(leads(&standby));
+}
+
+/// Both find nobody.
+#[test]
+fn of_two_that_start_at_once_one_leads() {
+    let mut first = configured(MemoryStore::default(), StartMode::default(), LEASES);
+    let mut second = configured(MemoryStore::default(), StartMode::default(), LEASES);
+    first.feed(Input::Start);
+    share(&mut first, &mut second);
+    second.feed(Input::Start);
+    go_on(&mut first, &mut second, DURATION * 4);
+    assert!(leads(&first) && !leads(&second) && second.exit.is_none());
+}

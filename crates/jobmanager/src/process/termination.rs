@@ -1,0 +1,103 @@
+//! The end of a JobManager that was told to end: it hands its job over to a standby, suspends it, or leaves its tasks to the next
+//! JobManager.
+
+use super::{JobManager, Led, Phase};
+use reflow_config::Termination;
+use reflow_coordination::event::Event;
+use reflow_env::Output;
+use reflow_types::Instant;
+
+/// What a JobManager does that was told to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Leaving {
+    No,
+    /// It waits until this moment for a standby to take the job over.
+    HandsOver(Instant),
+    /// It ends its tasks after a checkpoint.
+    Suspends,
+}
+
+impl Led {
+    /// Whether another JobManager may take the job over. That one would run a job on of which it does not know that it is to
+    /// end.
+    fn may_be_left(&self) -> bool {
+        self.leaving == Leaving::No && !self.leader.scheduler.view().state.is_ending()
+    }
+
+    /// Until when it waits for a standby.
+    pub(super) fn hand_over_until(&self) -> Option<Instant> {
+        if let Leaving::HandsOver(until) = self.leaving { Some(until) } else { None }
+    }
+}
+
+impl JobManager {
+    /// Handles SIGTERM. A standby takes the job over, if there is one.
+    pub(super) fn on_terminate(&mut self, now: Instant, out: &mut Vec<Output>) {
+        if let Phase::Leading(led) = &mut self.phase
+            && led.may_be_left()
+            && let Some(wait) = led.leader.release(now)
+        {
+            tracing::info!("told to end: handing the job over to a standby");
+            led.leaving = Leaving::HandsOver(now + wait);
+            return self.on_time(now, out);
+        }
+        self.terminate(now, out);
+    }
+
+    /// No standby has taken the job over.
+    pub(super) fn stop_waiting(&mut self, now: Instant, out: &mut Vec<Output>) {
+        if let Phase::Leading(led) = &mut self.phase {
+            tracing::info!("there is no standby");
+            led.leaving = Leaving::No;
+            led.leader.keep(now);
+        }
+        self.terminate(now, out);
+    }
+
+    /// Ends without a standby.
+    fn terminate(&mut self, now: Instant, out: &mut Vec<Output>) {
+        match (&self.phase, self.settings.termination) {
+            (Phase::Leading(led), Termination::HandOver) if led.may_be_left() => {
+                tracing::info!("told to end: the tasks process on, and the next JobManager takes them over");
+                self.exit(0, String::new(), out);
+            }
+            _ => self.suspend(now, out),
+        }
+    }
+
+    fn suspend(&mut self, now: Instant, out: &mut Vec<Output>) {
+        match &mut self.phase {
+            Phase::Leading(led) if led.leaving == Leaving::No => {
+                tracing::info!("told to end: suspending the job after a checkpoint");
+                led.leaving = Leaving::Suspends;
+                led.leader.handle_event(now, Event::Suspend, out);
+            }
+            Phase::Leading(_) => {
+                tracing::warn!(
+                    "told to end for the second time: the next start resumes from the last checkpoint"
+                );
+                self.exit(0, String::new(), out);
+            }
+            Phase::Shown(_, ending) => {
+                let (code, reason) = ending.exit();
+                self.exit(code, reason, out);
+            }
+            Phase::Ended => {}
+            Phase::Opening | Phase::StandingBy(_) | Phase::Claiming(..) | Phase::Ending(..) => {
+                self.exit(0, String::new(), out);
+            }
+        }
+    }
+
+    /// Ends because a user requested it over REST. The second request does not end a checkpoint that the first waits for.
+    pub(super) fn shut_down(&mut self, now: Instant, out: &mut Vec<Output>) {
+        let waits = match &self.phase {
+            Phase::Leading(led) => led.leaving != Leaving::No,
+            Phase::Ending(..) => true,
+            _ => false,
+        };
+        if !waits {
+            self.suspend(now, out);
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! A standby: reads the newest leadership and its lease in storage, until [`Watch`] says that this JobManager claims the job.
+//!
+//! A state machine without I/O.
+
+use crate::layout::{Layout, epochs_in};
+use crate::leadership::LeaseRecord;
+use crate::record;
+use crate::storage::{Storage, Tickets};
+use reflow_coordination::standby::{Sighting, Verdict, Watch};
+use reflow_env::{Output, StoreError, StoreOp, StoreReply, StoreResult, Ticket};
+use reflow_types::{Instant, LeaderEpoch};
+use std::time::Duration;
+
+/// How often the leadership is read within the lease's duration.
+const READINGS: u32 = 12;
+
+/// A step of a reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// List the epochs.
+    Epochs,
+    /// Read the lease of the newest one.
+    Lease(LeaderEpoch),
+}
+
+/// A standby of the leader.
+pub(crate) struct Standby {
+    layout: Layout,
+    watch: Watch,
+    interval: Duration,
+    requests: Storage<Step>,
+    /// When the next reading begins. `None` while one is under way.
+    next: Option<Instant>,
+    asked_at: Instant,
+}
+
+impl Standby {
+    /// A standby that begins to read now.
+    pub(crate) fn new(now: Instant, layout: Layout, duration: Duration, tickets: Tickets) -> Self {
+        Self {
+            layout,
+            watch: Watch::new(duration),
+            interval: duration / READINGS,
+            requests: Storage::new(tickets),
+            next: Some(now),
+            asked_at: now,
+        }
+    }
+
+    /// Begins a reading if it is due.
+    pub(crate) fn on_time(&mut self, now: Instant, out: &mut Vec<Output>) {
+        if self.next.is_some_and(|at| at <= now) {
+            (self.next, self.asked_at) = (None, now);
+            let op = StoreOp::List { below: self.layout.epochs() };
+            out.push(self.requests.ask(Step::Epochs, op));
+        }
+    }
+
+    pub(crate) fn next_wakeup(&self) -> Option<Instant> {
+        self.next
+    }
+
+    /// Whether another JobManager has led meanwhile.
+    pub(crate) fn has_seen_leader(&self) -> bool {
+        self.watch.has_seen_leader()
+    }
+
+    /// Handles an answer from storage.
+    pub(crate) fn stored(
+        &mut self,
+        now: Instant,
+        ticket: Ticket,
+        result: StoreResult,
+        out: &mut Vec<Output>,
+    ) -> Verdict {
+        let read = match (self.requests.take(ticket), result) {
+            (None, _) => return Verdict::Wait,
+            (Some(Step::Epochs), Ok(StoreReply::Objects(listed))) => match epochs_in(&listed).last() {
+                Some(&newest) => {
+                    let op = StoreOp::Get { at: self.layout.lease(newest), range: None };
+                    out.push(self.requests.ask(Step::Lease(newest), op));
+                    return Verdict::Wait;
+                }
+                None => Some(None),
+            },
+            // What cannot be decoded counts as none: the next reading differs, and the time begins anew.
+            (Some(Step::Lease(epoch)), Ok(StoreReply::Bytes(bytes))) => {
+                let lease = record::decode::<LeaseRecord>(&bytes).ok().map(Into::into);
+                Some(Some(Sighting { epoch, lease }))
+            }
+            (Some(Step::Lease(epoch)), Err(StoreError::NotFound(_))) => {
+                Some(Some(Sighting { epoch, lease: None }))
+            }
+            _ => None,
+        };
+        self.next = Some(now + self.interval);
+        match read {
+            Some(sighting) => self.watch.read(self.asked_at, now, sighting),
+            None => {
+                self.watch.read_failed();
+                Verdict::Wait
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "standby_tests.rs"]
+mod tests;

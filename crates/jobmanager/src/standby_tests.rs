@@ -1,0 +1,115 @@
+//! A standby against a store: it waits while the lease is renewed, and not longer.
+
+use super::*;
+use reflow_env::{Location, ObjectMeta};
+use reflow_types::LeaderEpoch;
+
+const DURATION: Duration = Duration::from_secs(3);
+
+/// A standby, and what storage answers it.
+struct Driven {
+    standby: Standby,
+    layout: Layout,
+    now: Instant,
+    newest: Option<u64>,
+    lease: Option<LeaseRecord>,
+    is_away: bool,
+}
+
+impl Driven {
+    fn start() -> Self {
+        let layout = Layout::new(&Location("/c".into()), "default", "job");
+        let now = Instant::from_millis(1_000);
+        let standby = Standby::new(now, layout.clone(), DURATION, Tickets::default());
+        Self { standby, layout, now, newest: None, lease: None, is_away: false }
+    }
+
+    fn renew(&mut self, renewals: u64, released: bool) {
+        let lease = reflow_coordination::standby::Lease { renewals, duration: DURATION, released };
+        self.lease = Some(lease.into());
+    }
+
+    /// Lets it read for this time, or until it does not wait any more.
+    fn read_for(&mut self, time: Duration) -> Verdict {
+        let end = self.now + time;
+        while self.now < end {
+            self.now = self.standby.next_wakeup().expect("no reading is under way");
+            let mut out = Vec::new();
+            self.standby.on_time(self.now, &mut out);
+            while let Some(Output::Store { ticket, op }) = out.pop() {
+                let answer = self.answer(op);
+                let verdict = self.standby.stored(self.now, ticket, answer, &mut out);
+                if verdict != Verdict::Wait {
+                    return verdict;
+                }
+            }
+        }
+        Verdict::Wait
+    }
+
+    fn answer(&self, op: StoreOp) -> StoreResult {
+        let at = match &op {
+            StoreOp::List { below } => below.clone(),
+            StoreOp::Get { at, .. } => at.clone(),
+            other => panic!("a standby only reads: {other:?}"),
+        };
+        if self.is_away {
+            return Err(StoreError::Failed { at, reason: "away".into() });
+        }
+        match op {
+            StoreOp::List { .. } => {
+                let meta = |epoch| ObjectMeta { at: self.layout.epoch(LeaderEpoch(epoch)), len: 1 };
+                Ok(StoreReply::Objects(self.newest.map(meta).into_iter().collect()))
+            }
+            _ => {
+                assert_eq!(at, self.layout.lease(LeaderEpoch(self.newest.expect("an epoch was listed"))));
+                let lease = self.lease.map(|lease| StoreReply::Bytes(record::encode(&lease)));
+                lease.ok_or(StoreError::NotFound(at))
+            }
+        }
+    }
+}
+
+#[test]
+fn the_first_job_manager_leads_at_once() {
+    assert_eq!(Driven::start().read_for(DURATION), Verdict::NoLeader);
+}
+
+#[test]
+fn a_standby_waits_until_renewals_end() {
+    let mut driven = Driven::start();
+    driven.newest = Some(7);
+    for renewals in 1..20 {
+        driven.renew(renewals, false);
+        assert_eq!(driven.read_for(DURATION * 2 / 3), Verdict::Wait);
+    }
+    assert!(driven.standby.has_seen_leader());
+    let killed_at = driven.now;
+    assert!(matches!(driven.read_for(DURATION * 2), Verdict::Silent(_)));
+    assert!(driven.now.since(killed_at) <= DURATION + DURATION / READINGS * 2);
+}
+
+#[test]
+fn a_released_lease_is_not_waited_for() {
+    let mut driven = Driven::start();
+    driven.newest = Some(7);
+    driven.renew(1, false);
+    assert_eq!(driven.read_for(DURATION / 2), Verdict::Wait);
+    driven.renew(2, true);
+    assert_eq!(driven.read_for(DURATION), Verdict::Released);
+}
+
+/// The leader cannot renew its lease either.
+#[test]
+fn a_standby_does_not_take_over_because_storage_was_away() {
+    let mut driven = Driven::start();
+    driven.newest = Some(7);
+    driven.renew(1, false);
+    assert_eq!(driven.read_for(DURATION / 2), Verdict::Wait);
+    driven.is_away = true;
+    assert_eq!(driven.read_for(DURATION * 3), Verdict::Wait);
+    driven.is_away = false;
+    assert_eq!(driven.read_for(DURATION * 2 / 3), Verdict::Wait);
+    assert!(!driven.standby.has_seen_leader(), "a start after the loss of the last leader");
+    assert!(matches!(driven.read_for(DURATION), Verdict::Silent(_)));
+}
