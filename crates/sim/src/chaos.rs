@@ -196,8 +196,10 @@ impl Kind {
             Scenario::FewRestarts => vec![Self::KillExecutor, Self::KillTaskManager, Self::StartTaskManager],
             Scenario::Steps => vec![Self::Savepoint, Self::Stop],
             Scenario::Adoption => vec![Self::KillJobManager, Self::ReplaceJobManager],
+            Scenario::Standby => vec![Self::KillJobManager, Self::StopJobManager, Self::ReplaceJobManager],
             Scenario::FixedParallelism
             | Scenario::EndsInPhase
+            | Scenario::Overtaken
             | Scenario::UserFailures
             | Scenario::DirectedRescales
             | Scenario::LargeState

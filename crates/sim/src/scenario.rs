@@ -38,6 +38,11 @@ pub enum Scenario {
     LargeState,
     /// The JobManager is killed and replaced more often, and tasks process on without one.
     Adoption,
+    /// Executors are cut off, and another attempt completes checkpoints meanwhile. The next JobManager finds only the former
+    /// ones.
+    Overtaken,
+    /// Two JobManagers run, of which one leads and one stands by.
+    Standby,
     /// One checkpoint an hour, so that there are only those of rescales, savepoints and the end.
     RareCheckpoints,
 }
@@ -46,7 +51,7 @@ impl Scenario {
     /// All scenarios, with the probability of each.
     ///
     /// Weight 0 keeps a scenario out of CI whose faults are known and not fixed yet.
-    pub const ALL: [(Self, f64); 14] = [
+    pub const ALL: [(Self, f64); 16] = [
         (Self::Successors, 0.15),
         (Self::Steps, 0.1),
         (Self::OutsideDeletions, 0.1),
@@ -61,6 +66,8 @@ impl Scenario {
         (Self::LargeState, 0.01),
         (Self::RareCheckpoints, 0.04),
         (Self::Adoption, 0.2),
+        (Self::Overtaken, 0.0),
+        (Self::Standby, 0.0),
     ];
 
     /// Draws the scenarios of a run, in addition to the forced ones.

@@ -2,10 +2,11 @@
 //! two or more old owners. And the failures of checkpoints that are aimed at a cut.
 
 use super::{Cluster, Todo};
+use crate::chaos::Trouble;
 use crate::faults::{FaultKind, Faults, RescalePhase};
 use crate::rng::Rng;
 use crate::scenario::Scenario;
-use crate::world::World;
+use crate::world::{ProcessId, World};
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
@@ -72,6 +73,45 @@ impl Cluster {
             self.agenda.retain(|_, todo| !matches!(todo, Todo::Trouble(_) | Todo::Direct(_) | Todo::Calm));
             self.at(Duration::ZERO, Todo::Calm);
         }
+    }
+
+    /// Plans that executors are overtaken by another attempt.
+    pub(super) fn plan_cut_off(&mut self) {
+        if self.scenarios.contains(&Scenario::Overtaken) {
+            let after = Duration::from_millis(self.rng.within(3_000..=10_000));
+            self.at(after, Todo::CutOff);
+        }
+    }
+
+    /// Cuts all TaskManagers off from the JobManager, and starts another one, on which the job restarts.
+    pub(super) fn cut_off(&mut self) {
+        if self.calm.is_some() {
+            return;
+        }
+        self.world.strikes.strike(FaultKind::Partition);
+        // A TaskManager that is silent is lost after five seconds.
+        let lasts = Duration::from_millis(self.rng.within(7_000..=20_000));
+        let cut_off = self.task_managers.clone();
+        for task_manager in &cut_off {
+            let host = self.world.host(*task_manager).to_owned();
+            self.world.partition(&self.host, &host);
+            self.at(lasts, Todo::Heal(self.host.clone(), host));
+        }
+        self.start_task_manager();
+        self.at(lasts, Todo::Overtake(cut_off));
+    }
+
+    /// The JobManager and the TaskManagers that were not cut off are lost, so the next one finds the overtaken attempt only.
+    pub(super) fn overtake(&mut self, cut_off: &[ProcessId]) {
+        if self.calm.is_some() {
+            return;
+        }
+        let others = self.task_managers.iter().filter(|id| !cut_off.contains(id)).copied();
+        for other in others.collect::<Vec<_>>() {
+            self.strike(Some(other), FaultKind::TaskManagerKilled, World::kill);
+        }
+        let down = Duration::from_millis(self.rng.skewed(1..=500));
+        self.trouble(Trouble::KillJobManager { down });
     }
 
     /// Carries out the next step of the plan, if `left` steps remain.

@@ -41,12 +41,19 @@ impl Cluster {
         if self.newest.is_some() || self.over.is_some() {
             return;
         }
+        let id = self.start_job_manager_on(&self.host.clone());
+        self.newest = Some(id);
+    }
+
+    /// Starts a JobManager on this host.
+    pub(super) fn start_job_manager_on(&mut self, host: &str) -> ProcessId {
         let programs = &mut self.programs;
-        let id = self.world.start(&self.host, |context| programs.job_manager(context));
+        let id = self.world.start(host, |context| programs.job_manager(context));
         // A JobManager that was killed before the job ran may have decided that the job goes back.
         self.watch.allows_replay |= std::mem::take(&mut programs.allow_replay);
         self.leaders.push(Leader { id, epoch: None, order: 0, able_since: None });
-        self.newest = Some(id);
+        self.handles.extend(programs.handle.clone().map(|handle| (id, handle)));
+        id
     }
 
     /// Prepares the start of a second JobManager.
@@ -64,6 +71,9 @@ impl Cluster {
             Replacement::Frozen => self.world.freeze(id, lasts),
             Replacement::Slow => self.world.slow_down(id, lasts, SLOW_TURN),
             Replacement::Mistake => {}
+        }
+        if self.has_standby() {
+            return;
         }
         self.at(after, Todo::StartSuccessor(lasts));
     }
@@ -131,6 +141,7 @@ impl Cluster {
                 leader.epoch = epoch.parse().ok().map(LeaderEpoch);
             }
         }
+        self.follow_leader();
         let deposed = |by: Option<ProcessId>| {
             let leader = self.leaders.iter().find(|leader| Some(leader.id) == by);
             // The last write of a JobManager may take effect when it has ended and its successor leads.
@@ -163,7 +174,9 @@ impl Cluster {
                 self.checker.violate(reason);
             }
             self.look_for_end();
-            if self.newest == Some(leader.id) {
+            if self.has_standby() {
+                self.job_manager_ended(leader.id);
+            } else if self.newest == Some(leader.id) {
                 self.newest = None;
                 if self.over.is_none() {
                     // The operator of the cluster starts it again.
@@ -223,6 +236,7 @@ impl Cluster {
                 self.programs.restore(marker, directory.to_owned());
                 self.checker.begin_job(self.programs.shape.retained as usize);
                 self.watch.forget_job();
+                self.kill_standbys();
                 let down = Duration::from_millis(self.rng.skewed(1..=8_000));
                 self.at(down, Todo::StartJobManager);
             }

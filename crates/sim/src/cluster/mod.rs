@@ -4,7 +4,7 @@
 //! Reading order: [`options`] (the shape of the cluster), `bounds` (limits of its work), [`job`] (what it runs),
 //! [`programs`] (how its processes are created), [`setup`] (what a run is made from), this file (the run), `trouble`
 //! (what strikes it), `directed` (rescales of given sizes), `target` (what strikes in a given phase of a rescale),
-//! `job_managers` (JobManagers and their successors), `user` (requests of users).
+//! `job_managers` (JobManagers and their successors), `standby` (two of which one leads), `user` (requests of users).
 
 mod bounds;
 mod directed;
@@ -13,6 +13,7 @@ mod job_managers;
 pub mod options;
 pub mod programs;
 pub mod setup;
+mod standby;
 pub mod target;
 mod trouble;
 mod user;
@@ -32,6 +33,7 @@ use bytes::Bytes;
 use directed::Directed;
 use programs::{End, Programs};
 use reflow_coordination::manifest::{self, Decision};
+use reflow_jobmanager::Handle;
 use reflow_types::CheckpointId;
 use setup::Setup;
 use std::collections::{BTreeMap, BTreeSet};
@@ -110,7 +112,9 @@ pub struct Cluster {
     leaders: Vec<Leader>,
     /// The JobManagers that have ended, with the order of their epochs.
     ended_leaders: BTreeMap<ProcessId, u64>,
-    /// The newest JobManager, if it runs.
+    /// The REST handles of JobManagers.
+    handles: BTreeMap<ProcessId, Handle>,
+    /// The newest JobManager, or with a standby the one that leads, if it runs.
     newest: Option<ProcessId>,
     /// The host of the newest JobManager.
     host: String,
@@ -159,6 +163,8 @@ pub struct Cluster {
 enum Todo {
     Trouble(Trouble),
     StartJobManager,
+    /// Start a JobManager on this host, beside another one.
+    StartStandby(&'static str),
     StartSuccessor(Duration),
     Repoint(String),
     Mislead(String, String),
@@ -166,10 +172,16 @@ enum Todo {
     Settle(Faults),
     LetEnd,
     Direct(usize),
+    /// Cut all TaskManagers off, and start another one.
+    CutOff,
+    /// End the JobManager and all TaskManagers but these.
+    Overtake(Vec<ProcessId>),
     Calm,
 }
 
 const JOB_MANAGER_HOST: &str = "jm";
+/// The host of a second JobManager that stands by.
+const STANDBY_HOST: &str = "standby";
 /// What a line of the trace says of a checkpoint.
 pub(crate) const COMPLETE: &str = " is complete";
 
@@ -201,6 +213,7 @@ impl Cluster {
             probe,
             ended_leaders: BTreeMap::new(),
             leaders: Vec::new(),
+            handles: BTreeMap::new(),
             newest: None,
             host: JOB_MANAGER_HOST.to_owned(),
             job_manager_hosts: 1,
@@ -239,6 +252,8 @@ impl Cluster {
         task_managers: RangeInclusive<u64>,
     ) {
         self.at(Duration::ZERO, Todo::StartJobManager);
+        self.plan_standby();
+        self.plan_cut_off();
         self.fail_user_code(3_000);
         let first = self.rng.within(task_managers);
         let first = self.begin_directed().unwrap_or(first);
@@ -363,7 +378,7 @@ impl Cluster {
         if let Some(calm) = self.calm.filter(|_| self.over.is_none()) {
             self.liveness.progress(now, self.probe.reached() + self.checker.committed);
             // Checkpoints of a deposed JobManager make no progress.
-            if self.leaders.len() == 1 {
+            if !self.leaders_compete() {
                 let violation = self.liveness.look(now, calm, &self.watch);
                 violation.into_iter().for_each(|violation| self.checker.violate(violation));
             }
@@ -418,7 +433,7 @@ impl Cluster {
         if disruptions != self.disruptions
             || self.world.faults != Faults::default()
             || self.world.storage.has_damage()
-            || self.leaders.len() != 1
+            || self.leaders_compete()
         {
             (self.disrupted, self.disruptions) = (self.world.now(), disruptions);
         }

@@ -25,6 +25,8 @@ pub struct Shape {
     pub restarts: Restarts,
     /// How long tasks process on without a JobManager, in milliseconds.
     pub adoption_timeout_ms: u64,
+    /// How long a leader's lease lasts, in milliseconds. `None` if the JobManager that starts last leads.
+    pub lease_ms: Option<u64>,
     /// Bounds on the work, memory and messages of executors.
     pub bounds: Bounds,
 }
@@ -110,6 +112,7 @@ impl Shape {
             parallelism: None,
             restarts: Restarts::Always,
             adoption_timeout_ms: ADOPTION_TIMEOUT_MS,
+            lease_ms: None,
             bounds: bounds::random(rng),
         }
     }
@@ -118,12 +121,14 @@ impl Shape {
     pub fn for_scenarios(self, rng: &mut Rng, scenarios: &BTreeSet<Scenario>) -> Self {
         let (parallelism, restarts) = (rng.within(1..=8), Restarts::random(rng));
         let adoption_timeout_ms = adoption_timeout_ms(&mut rng.fork("adoption timeout"), scenarios);
+        let lease_ms = rng.fork("lease").skewed(300..=5_000);
         let rare = scenarios.contains(&Scenario::RareCheckpoints);
         Self {
             checkpoint_interval_ms: if rare { HOUR_MS } else { self.checkpoint_interval_ms },
             parallelism: scenarios.contains(&Scenario::FixedParallelism).then_some(parallelism),
             bounds: if scenarios.contains(&Scenario::LargeState) { Bounds::default() } else { self.bounds },
             adoption_timeout_ms,
+            lease_ms: scenarios.contains(&Scenario::Standby).then_some(lease_ms),
             restarts: if scenarios.contains(&Scenario::FewRestarts) { restarts } else { Restarts::Always },
             ..self
         }
@@ -147,6 +152,14 @@ impl Shape {
             ("taskmanager.drain.timeout", "10 s".to_owned()),
             ("io.tmp.dirs", "/tmp".to_owned()),
         ];
+        if let Some(lease_ms) = self.lease_ms {
+            let addresses = format!("{};{}", super::JOB_MANAGER_HOST, super::STANDBY_HOST);
+            pairs.extend([
+                ("high-availability.type", "storage".to_owned()),
+                ("high-availability.storage.lease-duration", format!("{lease_ms} ms")),
+                ("high-availability.jobmanager.addresses", addresses),
+            ]);
+        }
         pairs.extend(self.restarts.options());
         pairs.extend(start_from.map(|savepoint| ("execution.state-recovery.path", savepoint.to_owned())));
         let adaptive = |key: &'static str, value: &str| (key, value.to_owned());
@@ -176,6 +189,9 @@ impl fmt::Display for Shape {
         )?;
         if let Some(parallelism) = parallelism {
             write!(f, ", parallelism {parallelism}")?;
+        }
+        if let Some(lease_ms) = self.lease_ms {
+            write!(f, ", a lease of {lease_ms} ms")?;
         }
         if *restarts != Restarts::Always {
             write!(f, ", restarts {restarts:?}")?;

@@ -1,8 +1,8 @@
 //! The programs of a cluster: Reflow's real processes, created with the world around them.
 
-use super::JOB_MANAGER_HOST;
 use super::job::SimulatedJob;
 use super::options::Shape;
+use super::{JOB_MANAGER_HOST, STANDBY_HOST};
 use crate::frame_text::EXECUTOR;
 use crate::world::{Context, Program, Spawner, Storage, Work};
 use bytes::Bytes;
@@ -92,7 +92,11 @@ impl Programs {
     /// Stores the job's executables where TaskManagers fetch them. The simulated world has no HTTP: what a JobManager
     /// serves is an object of the storage, whose requests are slow and fail.
     pub fn install(&self, storage: &mut Storage) {
-        (0..EXECUTABLE_COUNT).for_each(|number| storage.put(&at(number), executable(number)));
+        for number in 0..EXECUTABLE_COUNT {
+            for host in [JOB_MANAGER_HOST, STANDBY_HOST] {
+                storage.put(&at(host, number), executable(number));
+            }
+        }
     }
 
     /// The end of the job and its marker, if the job has ended, so that no JobManager is started again.
@@ -180,8 +184,8 @@ fn job(job: &dyn SimulatedJob, work: &Work, build: u32) -> Job {
     built
 }
 
-fn at(build: u32) -> String {
-    format!("http://{JOB_MANAGER_HOST}:{HTTP_PORT}/artifacts/{}", sha256(build))
+fn at(host: &str, build: u32) -> String {
+    format!("http://{host}:{HTTP_PORT}/artifacts/{}", sha256(build))
 }
 
 fn executable(build: u32) -> Bytes {

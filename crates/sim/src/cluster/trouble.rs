@@ -39,6 +39,7 @@ impl Cluster {
         match todo {
             Todo::Trouble(trouble) => self.trouble(trouble),
             Todo::StartJobManager => self.start_job_manager(),
+            Todo::StartStandby(host) => self.start_standby(host),
             Todo::StartSuccessor(lasts) => self.start_successor(lasts),
             Todo::Repoint(host) => self.world.point(Some(&host), JOB_MANAGER_HOST, &self.host),
             Todo::Mislead(host, former) => self.mislead(host, &former),
@@ -58,6 +59,8 @@ impl Cluster {
                 }
             }
             Todo::Direct(left) => self.direct(left),
+            Todo::CutOff => self.cut_off(),
+            Todo::Overtake(cut_off) => self.overtake(&cut_off),
             Todo::LetEnd => self.probe.let_end(),
             Todo::Calm => {
                 self.probe.let_end();
@@ -142,7 +145,7 @@ impl Cluster {
         Some(Misplaced { checkpoint, name: name.to_owned(), body })
     }
 
-    fn trouble(&mut self, trouble: Trouble) {
+    pub(super) fn trouble(&mut self, trouble: Trouble) {
         let task_manager = self.rng.pick(&self.task_managers).copied();
         match trouble {
             Trouble::StartTaskManager

@@ -1,0 +1,73 @@
+//! Two JobManagers of which one leads and the other stands by. One that ends is started again on its host.
+
+use super::{Cluster, JOB_MANAGER_HOST, STANDBY_HOST, Todo};
+use crate::world::ProcessId;
+use std::time::Duration;
+
+impl Cluster {
+    /// Whether there is a standby.
+    pub(super) fn has_standby(&self) -> bool {
+        self.programs.shape.lease_ms.is_some()
+    }
+
+    /// Plans the start of the second JobManager.
+    pub(super) fn plan_standby(&mut self) {
+        if self.has_standby() {
+            let after = Duration::from_millis(self.rng.skewed(1..=5_000));
+            self.at(after, Todo::StartStandby(STANDBY_HOST));
+        }
+    }
+
+    /// Starts a JobManager on this host, unless there is one.
+    pub(super) fn start_standby(&mut self, host: &'static str) {
+        let is_there = self.leaders.iter().any(|leader| self.world.host(leader.id) == host);
+        if self.over.is_some() || is_there {
+            return;
+        }
+        let id = self.start_job_manager_on(host);
+        self.newest.get_or_insert(id);
+        self.follow_leader();
+    }
+
+    /// The JobManager of the newest leadership is the one that faults strike and users ask.
+    pub(super) fn follow_leader(&mut self) {
+        if !self.has_standby() {
+            return;
+        }
+        let running = self.leaders.iter().filter(|leader| self.world.ended(leader.id).is_none());
+        let leading = running.max_by_key(|leader| leader.order).map(|leader| leader.id);
+        self.newest = leading;
+        if let Some(id) = leading {
+            self.host = self.world.host(id).to_owned();
+            self.programs.handle = self.handles.get(&id).cloned();
+        }
+    }
+
+    /// A JobManager has ended: it is started again on its host.
+    pub(super) fn job_manager_ended(&mut self, id: ProcessId) {
+        self.handles.remove(&id);
+        self.follow_leader();
+        if self.over.is_none() {
+            let host = if self.world.host(id) == STANDBY_HOST { STANDBY_HOST } else { JOB_MANAGER_HOST };
+            let down = Duration::from_millis(self.rng.skewed(1..=5_000));
+            self.at(down, Todo::StartStandby(host));
+        }
+    }
+
+    /// A user who starts the job with another build ends the standbys of the former one.
+    pub(super) fn kill_standbys(&mut self) {
+        if self.has_standby() {
+            for id in self.leaders.iter().map(|leader| leader.id).collect::<Vec<_>>() {
+                self.world.kill(id);
+            }
+        }
+    }
+
+    /// Whether not exactly one JobManager leads, or may lead soon.
+    pub(super) fn leaders_compete(&self) -> bool {
+        match self.has_standby() {
+            true => self.leaders.iter().filter(|leader| leader.epoch.is_some()).count() != 1,
+            false => self.leaders.len() != 1,
+        }
+    }
+}
