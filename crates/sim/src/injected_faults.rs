@@ -22,7 +22,7 @@ const ADOPTION: &[Only] = &[Only::Scenario(Scenario::Adoption)];
 const DIRECTED: &[Only] = &[Only::Scenario(Scenario::DirectedRescales)];
 
 /// All injected faults.
-pub const ALL: [InjectedFault; 28] = [
+pub const ALL: [InjectedFault; 30] = [
     ("barrier_not_awaited", &[]),
     ("group_restored_twice", &[]),
     ("offset_after_barrier", &[]),
@@ -56,6 +56,8 @@ pub const ALL: [InjectedFault; 28] = [
         &[Only::Scenario(Scenario::Adoption), Only::Scenario(Scenario::DirectedRescales)],
     ),
     ("assignments_of_the_former_leader_forgotten", ADOPTION),
+    ("attempt_of_another_checkpoint_adopted", &[Only::Scenario(Scenario::Overtaken)]),
+    ("reports_during_the_registration_lost", ADOPTION),
     ("records_under_way_lost", &[Only::Job("OrderedAsyncCalls")]),
 ];
 
