@@ -20,6 +20,9 @@ use std::time::UNIX_EPOCH;
 const LOG_FILE: &str = "REFLOW_LOG_FILE";
 /// What the names of Reflow's log files begin with.
 const PREFIX: &str = "reflow-";
+/// The most log files and threads in an answer: the newest files, and the first threads of each process.
+const MAX_FILES: usize = 1_000;
+const MAX_THREADS: usize = 10_000;
 
 /// Answers an inquiry about this process and the executors that it has started.
 pub fn inspect(inquiry: &Inquiry) -> Inspection {
@@ -58,6 +61,8 @@ fn files(directory: &Path) -> io::Result<Vec<LogFile>> {
             modified_ms: i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX),
         });
     }
+    files.sort_by_key(|file| std::cmp::Reverse(file.modified_ms));
+    files.truncate(MAX_FILES);
     files.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(files)
 }
@@ -126,7 +131,7 @@ pub(crate) fn children() -> Vec<u32> {
 
 fn threads_of(process: u32) -> io::Result<Vec<Thread>> {
     let mut threads = Vec::new();
-    for entry in fs::read_dir(format!("/proc/{process}/task"))? {
+    for entry in fs::read_dir(format!("/proc/{process}/task"))?.take(MAX_THREADS) {
         let directory = entry?.path();
         let Some(id) = directory.file_name().and_then(|id| id.to_str()?.parse().ok()) else { continue };
         // A thread that has ended meanwhile is left out.
@@ -229,6 +234,18 @@ mod tests {
         }
         let listed: Vec<_> = files(directory.path()).unwrap().into_iter().map(|file| file.name).collect();
         assert_eq!(listed, [LOG]);
+    }
+
+    #[test]
+    fn of_very_many_logs_the_newest_are_listed() {
+        let (directory, _) = directory("log");
+        for number in 0..MAX_FILES {
+            let old = File::create(directory.path().join(format!("reflow-{number}"))).unwrap();
+            old.set_modified(UNIX_EPOCH).unwrap();
+        }
+        let listed = files(directory.path()).unwrap();
+        assert_eq!(listed.len(), MAX_FILES);
+        assert!(listed.iter().any(|file| file.name == LOG));
     }
 
     #[test]
