@@ -4,7 +4,7 @@ use crate::args::Taskmanager;
 use crate::client::distribution;
 use crate::error::CliError;
 use reflow_config::Config;
-use reflow_config::options::{HEARTBEAT_SILENCE_TIMEOUT, PROBES_PORT};
+use reflow_config::options::{HEARTBEAT_INTERVAL, HEARTBEAT_SILENCE_TIMEOUT, PROBES_PORT};
 use reflow_env::Signal;
 use reflow_env::real::{self, Options};
 use reflow_launch::{exposure, logging, machine, storage, tls};
@@ -61,7 +61,8 @@ pub(crate) fn run(start: &Taskmanager) -> Result<ExitCode, CliError> {
 fn serve_probes(config: &Config, settings: &Settings) -> Result<(), CliError> {
     let Some(port) = PROBES_PORT.get(config) else { return Ok(()) };
     let host = &settings.bind_host;
-    let (health, mut watch) = (settings.health.clone(), settings.health.watch());
+    let mut watch = settings.health.watch(HEARTBEAT_INTERVAL.get(config));
+    let health = settings.health.clone();
     let probed = move |now| real::Probed { live: watch.is_alive(now), ready: health.is_ready() };
     let address = real::serve_probes((host, port), probed)
         .map_err(|cause| CliError::Probes { address: format!("{host}:{port}"), cause })?;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-/// The longest time between two turns of the loop of a TaskManager that works. It wakes for heartbeats and attempts to
-/// register, each second or ten.
+/// The longest time between two turns of the loop of a TaskManager that works, unless heartbeats are rare. It wakes for
+/// them, and to register each ten seconds.
 const STUCK_AFTER: Duration = Duration::from_secs(30);
 
 /// What the TaskManager reports of itself. Clones share it.
@@ -31,9 +31,10 @@ impl Health {
         self.0.ready.load(Ordering::Relaxed)
     }
 
-    /// A watch over the loop.
-    pub fn watch(&self) -> Watch {
-        Watch { health: self.clone(), turns: 0, since: None }
+    /// A watch over the loop, which turns for each heartbeat.
+    pub fn watch(&self, heartbeat_interval: Duration) -> Watch {
+        let stuck_after = STUCK_AFTER.max(heartbeat_interval.saturating_mul(3));
+        Watch { health: self.clone(), stuck_after, turns: 0, since: None }
     }
 }
 
@@ -41,20 +42,21 @@ impl Health {
 #[derive(Debug)]
 pub struct Watch {
     health: Health,
+    stuck_after: Duration,
     turns: u64,
     /// When this number of turns was first seen.
     since: Option<Instant>,
 }
 
 impl Watch {
-    /// Whether the loop has turned within the last 30 s, as far as this watch was asked meanwhile.
+    /// Whether the loop has turned lately, as far as this watch was asked meanwhile.
     pub fn is_alive(&mut self, now: Instant) -> bool {
         let turns = self.health.0.turns.load(Ordering::Relaxed);
         if turns != self.turns {
             (self.turns, self.since) = (turns, None);
         }
         let since = *self.since.get_or_insert(now);
-        now < since + STUCK_AFTER
+        now < since + self.stuck_after
     }
 }
 
@@ -65,12 +67,14 @@ mod tests {
     #[test]
     fn a_loop_that_does_not_turn_is_noticed_and_one_that_was_not_watched_is_not_blamed() {
         let health = Health::default();
-        let mut watch = health.watch();
+        let mut watch = health.watch(Duration::from_secs(1));
         let at = |seconds| Instant(0) + Duration::from_secs(seconds);
         health.report(true);
         assert!(watch.is_alive(at(100)) && watch.is_alive(at(129)) && health.is_ready());
         assert!(!watch.is_alive(at(130)));
         health.report(false);
         assert!(watch.is_alive(at(1000)) && watch.is_alive(at(1029)) && !health.is_ready());
+        let mut patient = health.watch(Duration::from_secs(40));
+        assert!(patient.is_alive(at(0)) && patient.is_alive(at(119)) && !patient.is_alive(at(120)));
     }
 }
