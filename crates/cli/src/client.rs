@@ -6,7 +6,7 @@ mod task_manager;
 
 use crate::args::Connection;
 use crate::error::CliError;
-pub(crate) use observe::escape;
+pub(crate) use observe::{LOG_PART_BYTES, LogPart, escape};
 use reflow_config::{Config, options};
 use reflow_schema::{
     Accepted, Errors, JobDetails, JobsOverview, OperationOutcome, OperationProgress, SavepointRequest,

@@ -23,6 +23,11 @@ pub(crate) fn write(bytes: &[u8]) -> Result<(), CliError> {
     out.write_all(bytes).and_then(|()| out.flush()).map_err(CliError::Output)
 }
 
+/// Says something beside an answer, on standard error.
+pub(crate) fn note(text: &str) {
+    drop(writeln!(io::stderr(), "reflow: {text}"));
+}
+
 /// Whether answers are coloured: only on a terminal, and not if the user has set `NO_COLOR`.
 pub(crate) fn is_coloured() -> bool {
     io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())

@@ -6,15 +6,17 @@ use reflow_schema::metrics::{Aggregate, Metric};
 use reflow_schema::{Checkpoints, Exceptions, LogFiles, Rescale, Timeline};
 use serde::de::DeserializeOwned;
 use ureq::http::StatusCode;
-use ureq::http::header::{CONTENT_RANGE, RANGE};
+use ureq::http::header::{CONTENT_RANGE, ETAG, HeaderName, RANGE};
 
 /// The most names of metrics in one request, because a URL is limited.
 const NAMES_PER_REQUEST: usize = 50;
 /// The most bytes of a log in one request, so that it does not take long.
-const LOG_PART_BYTES: u64 = 1 << 20;
+pub(crate) const LOG_PART_BYTES: u64 = 1 << 20;
 
 /// Bytes of a log.
 pub(crate) struct LogPart {
+    /// Tells the file from another that gets its name later.
+    pub(crate) file: Option<String>,
     /// The length of the whole log.
     pub(crate) size: u64,
     pub(crate) bytes: Vec<u8>,
@@ -71,14 +73,15 @@ impl Client {
         self.get(&format!("{process}/logs"))
     }
 
-    /// Bytes of a log from a place on, at most a part of it. There are none behind its end.
-    pub(crate) fn log_from(&self, path: &str, from: u64) -> Result<LogPart, CliError> {
-        self.log_part(path, &format!("bytes={from}-{}", from + LOG_PART_BYTES - 1))
+    /// Bytes of a log from a place on, at most so many and at most [`LOG_PART_BYTES`]. There are none behind its end.
+    pub(crate) fn log_from(&self, path: &str, from: u64, length: u64) -> Result<LogPart, CliError> {
+        let length = length.clamp(1, LOG_PART_BYTES);
+        self.log_part(path, &format!("bytes={from}-{}", from.saturating_add(length - 1)))
     }
 
-    /// The last bytes of a log.
-    pub(crate) fn log_end(&self, path: &str, length: u64) -> Result<LogPart, CliError> {
-        self.log_part(path, &format!("bytes=-{length}"))
+    /// The last bytes of a log, at most [`LOG_PART_BYTES`].
+    pub(crate) fn log_end(&self, path: &str) -> Result<LogPart, CliError> {
+        self.log_part(path, &format!("bytes=-{LOG_PART_BYTES}"))
     }
 
     fn log_part(&self, path: &str, range: &str) -> Result<LogPart, CliError> {
@@ -86,15 +89,16 @@ impl Client {
         let unreachable =
             |e: ureq::Error| CliError::Unreachable { address: self.address.clone(), cause: e.to_string() };
         let mut answer = answer.map_err(unreachable)?;
+        let text = |name: HeaderName| answer.headers().get(name)?.to_str().ok();
+        let file = text(ETAG).map(str::to_owned);
         // `bytes 0-9/100`, or `bytes */100` behind the end.
-        let size = answer.headers().get(CONTENT_RANGE).and_then(|range| range.to_str().ok());
-        let size = size.and_then(|range| range.rsplit_once('/')?.1.parse().ok());
+        let size = text(CONTENT_RANGE).and_then(|range| range.rsplit_once('/')?.1.parse().ok());
         match (answer.status(), size) {
             (StatusCode::PARTIAL_CONTENT, Some(size)) => {
-                let bytes = answer.body_mut().with_config().limit(2 * LOG_PART_BYTES.max(size)).read_to_vec();
-                Ok(LogPart { size, bytes: bytes.map_err(unreachable)? })
+                let bytes = answer.body_mut().with_config().limit(2 * LOG_PART_BYTES).read_to_vec();
+                Ok(LogPart { file, size, bytes: bytes.map_err(unreachable)? })
             }
-            (StatusCode::RANGE_NOT_SATISFIABLE, Some(size)) => Ok(LogPart { size, bytes: Vec::new() }),
+            (StatusCode::RANGE_NOT_SATISFIABLE, Some(size)) => Ok(LogPart { file, size, bytes: Vec::new() }),
             (status, _) if status.is_success() => Err(self.strange("it ignores ranges of a log")),
             _ => Err(self.read::<()>(Ok(answer)).err().unwrap_or_else(|| self.strange("no log"))),
         }

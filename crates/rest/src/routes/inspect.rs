@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, RANGE};
+use axum::http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, RANGE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures::stream;
@@ -133,7 +133,7 @@ async fn send<C: Cluster>(
         Selection::Whole => (StatusCode::OK, 0..size),
         Selection::Part(range) => (StatusCode::PARTIAL_CONTENT, range),
         Selection::Unsatisfiable => {
-            let headers = [(CONTENT_RANGE, format!("bytes */{size}"))];
+            let headers = [(CONTENT_RANGE, format!("bytes */{size}")), (ETAG, tag(file))];
             let failure =
                 Failure::new(StatusCode::RANGE_NOT_SATISFIABLE, format!("the log has {size} bytes"));
             return Ok((headers, failure).into_response());
@@ -151,7 +151,9 @@ async fn send<C: Cluster>(
     };
     let parts = stream::try_unfold((log, range), next);
     let mut response = (status, Body::from_stream(parts)).into_response();
+    let etag = HeaderValue::try_from(tag(file)).expect("digits and signs are a header's value");
     let headers = response.headers_mut();
+    headers.insert(ETAG, etag);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=UTF-8"));
     headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
@@ -160,4 +162,10 @@ async fn send<C: Cluster>(
         headers.insert(CONTENT_RANGE, range);
     }
     Ok(response)
+}
+
+/// A tag by which a reader that follows a log sees that another file has its name now. It is a weak one: the same file
+/// grows.
+fn tag(FileId { device, inode }: FileId) -> String {
+    format!("W/\"{device:x}-{inode:x}\"")
 }
