@@ -10,7 +10,7 @@ use crate::output::{is_coloured, print, print_json};
 use crate::selection::{self, Among};
 use crate::wait;
 use reflow_schema::JobOverview;
-use screen::{Key, Screen};
+use screen::{Event, Screen};
 use std::io::{self, IsTerminal};
 use view::{Colours, View};
 
@@ -21,7 +21,7 @@ pub(crate) fn run(top: &Top) -> Result<(), CliError> {
     let client = Client::new(&top.connection)?;
     let job = selection::find(&client, top.job.as_deref(), Among::All)?;
     let terminal = io::stdout().is_terminal() && io::stdin().is_terminal() && !top.connection.json;
-    if terminal { watch(top, &client, &job) } else { report(top, &client, &job) }
+    if terminal { watch(top, client, job) } else { report(top, &client, &job) }
 }
 
 /// Prints views one after the other.
@@ -47,14 +47,25 @@ fn report(top: &Top, client: &Client, job: &JobOverview) -> Result<(), CliError>
     Ok(())
 }
 
-/// Renews the view on the terminal until a key is pressed or the job has ended.
-fn watch(top: &Top, client: &Client, job: &JobOverview) -> Result<(), CliError> {
+/// Renews the view on the terminal until the user or a signal ends it or the job has ended.
+fn watch(top: &Top, client: Client, job: JobOverview) -> Result<(), CliError> {
     let colours = if is_coloured() { Colours::Ansi } else { Colours::None };
-    let screen = Screen::enter().map_err(CliError::Output)?;
+    let interval = top.interval;
+    // A request may take half a minute, and keys and signals do not wait for it.
+    let screen = Screen::enter(move |show| {
+        while show(View::read(&client, &job)).is_continue() {
+            wait::pause(interval);
+        }
+    });
+    let screen = screen.map_err(CliError::Output)?;
     let mut last = String::new();
     let (mut looks, mut failures) = (0, 0);
     let end = loop {
-        match View::read(client, job) {
+        let seen = match screen.next().map_err(CliError::Output)? {
+            Event::End => break Ok(()),
+            Event::Seen(seen) => seen,
+        };
+        match seen {
             Ok(view) => {
                 failures = 0;
                 last = view.text(colours);
@@ -71,9 +82,6 @@ fn watch(top: &Top, client: &Client, job: &JobOverview) -> Result<(), CliError> 
         }
         looks += 1;
         if top.count.is_some_and(|count| looks >= count) {
-            break Ok(());
-        }
-        if screen.wait(top.interval).map_err(CliError::Output)? == Some(Key::End) {
             break Ok(());
         }
     };

@@ -49,6 +49,8 @@ pub(super) struct View {
     rescales: Rescales,
     #[serde(skip_serializing_if = "Option::is_none")]
     checkpoint: Option<Checkpoint>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failed_checkpoints: Option<u64>,
     vertices: Vec<Vertex>,
     events: Vec<TimelineEvent>,
 }
@@ -71,7 +73,6 @@ struct Checkpoint {
     took_ms: u64,
     size: u64,
     completed: i64,
-    failed: u64,
 }
 
 /// A vertex. What is not known is left out.
@@ -123,14 +124,13 @@ impl View {
             slots_available: cluster.slots_available,
             taskmanagers: cluster.taskmanagers,
             rescales: rescales(client, &job.jid)?,
+            failed_checkpoints: checkpoints.as_ref().map(|checkpoints| checkpoints.counts.failed),
             checkpoint: checkpoints.and_then(|checkpoints| {
-                let failed = checkpoints.counts.failed;
                 checkpoints.latest.completed.map(|last| Checkpoint {
                     id: last.id,
                     took_ms: last.end_to_end_duration,
                     size: last.state_size,
                     completed: last.latest_ack_timestamp,
-                    failed,
                 })
             }),
             vertices: details.vertices.iter().map(vertex).collect::<Result<_, _>>()?,
@@ -156,7 +156,10 @@ impl View {
                 self.rescales.text()
             ),
         ];
-        lines.extend(self.checkpoint.as_ref().map(|checkpoint| checkpoint.text(self.now)));
+        lines.extend(self.failed_checkpoints.map(|failed| {
+            let last = self.checkpoint.as_ref().map(|checkpoint| checkpoint.text(self.now));
+            format!("{}; {failed} failed", last.as_deref().unwrap_or("no checkpoint completed"))
+        }));
         lines.push(String::new());
         let header =
             ["VERTEX", "RUNNING", "IN/S", "OUT/S", "BUSY", "BACKPRESSURED", "LAG", "WATERMARK", "STATE"];
@@ -203,7 +206,7 @@ impl Checkpoint {
     fn text(&self, now_ms: i64) -> String {
         let took = millis(i64::try_from(self.took_ms).unwrap_or(i64::MAX));
         let (size, ago) = (bytes(self.size), duration_ms(now_ms - self.completed));
-        format!("checkpoint {} took {took}, {size}, {ago} ago; {} failed", self.id, self.failed)
+        format!("checkpoint {} took {took}, {size}, {ago} ago", self.id)
     }
 }
 
@@ -347,13 +350,8 @@ mod tests {
             slots_available: 1,
             taskmanagers: 2,
             rescales: Rescales { completed: 1, under_way: Some("prefetch".to_owned()) },
-            checkpoint: Some(Checkpoint {
-                id: 28,
-                took_ms: 52,
-                size: 3 << 20,
-                completed: 1_795_330_413_000,
-                failed: 0,
-            }),
+            checkpoint: Some(Checkpoint { id: 28, took_ms: 52, size: 3 << 20, completed: 1_795_330_413_000 }),
+            failed_checkpoints: Some(0),
             vertices: vec![source, vertex("count", 0.75, 2), vertex("sink", 0.1, 1), vertex("idle", 0.0, 2)],
             events: vec![
                 event(TimelineEventKind::CheckpointFailed, 61_000, "checkpoint 7: expired"),
@@ -379,6 +377,12 @@ idle           2/2      12.3 k  7      0 %   0 %            -      -           2
 1 min 1 s ago  checkpoint failed: checkpoint 7: expired
 ";
         assert_eq!(view().text(Colours::None), expected);
+    }
+
+    #[test]
+    fn failed_checkpoints_are_shown_before_one_has_completed() {
+        let text = View { checkpoint: None, failed_checkpoints: Some(3), ..view() }.text(Colours::None);
+        assert!(text.contains("\nno checkpoint completed; 3 failed\n"), "{text}");
     }
 
     #[test]
