@@ -33,7 +33,7 @@ fn ports(config: &Config) -> Vec<Finding> {
     let job_manager = options::JOB_MANAGER_BIND_HOST.get(config);
     let rest = options::REST_BIND_ADDRESS.get(config);
     let task_manager = options::TASK_MANAGER_BIND_HOST.get(config);
-    vec![
+    let mut ports = vec![
         port(options::JOB_MANAGER_PORT.key(), &job_manager, options::JOB_MANAGER_PORT.get(config)),
         port(options::REST_PORT.key(), &rest, options::REST_PORT.get(config)),
         port(
@@ -41,7 +41,10 @@ fn ports(config: &Config) -> Vec<Finding> {
             &task_manager,
             options::TASK_MANAGER_DATA_PORT.get(config),
         ),
-    ]
+    ];
+    let probes = options::PROBES_PORT.get(config);
+    ports.extend(probes.map(|probes| port(options::PROBES_PORT.key(), &task_manager, probes)));
+    ports
 }
 
 /// Whether a process can listen there.
@@ -62,6 +65,12 @@ fn port(key: &str, host: &str, port: u16) -> Finding {
             key,
             format!(
                 "{host}:{port} is in use: fine if a process of this cluster runs here; otherwise set {key} to another port"
+            ),
+        ),
+        Err(error) if error.kind() == std::io::ErrorKind::AddrNotAvailable => Finding::warning(
+            key,
+            format!(
+                "{host} is no address of this machine: fine if the process that listens there runs on another; otherwise set the address of this one"
             ),
         ),
         Err(error) => Finding::wrong(key, format!("no process can listen on {host}:{port}: {error}")),
