@@ -8,6 +8,7 @@ mod first_process;
 mod frozen;
 mod lost_job_manager;
 mod lost_logs;
+mod observing;
 mod pods;
 mod quick_start;
 mod replaced_job;
