@@ -402,6 +402,8 @@ export interface components {
         };
         LiveRescale: {
             /** Format: int64 */
+            bytesToRead: number;
+            /** Format: int64 */
             graphVersion: number;
             /** Format: int64 */
             handedOverBytes: number;
@@ -415,6 +417,8 @@ export interface components {
             /** Format: int64 */
             parkedRecords: number;
             phases: components["schemas"]["LivePhase"][];
+            /** Format: int64 */
+            readBytes: number;
             reason: string | null;
         };
         /** @description A log file. */

@@ -181,7 +181,7 @@ pub(crate) struct Stop {
 }
 
 #[derive(Debug, clap::Args)]
-#[group(id = "what", required = true, multiple = false, args = ["parallelism", "vertices"])]
+#[group(id = "what", required = true, multiple = false, args = ["parallelism", "vertices", "cancel"])]
 pub(crate) struct Rescale {
     /// The job: its id, a prefix of its id, or its name. Can be omitted if there is only one.
     pub(crate) job: Option<String>,
@@ -191,6 +191,10 @@ pub(crate) struct Rescale {
     /// The upper bound of one vertex's parallelism. Other vertices keep theirs. Can be given several times.
     #[arg(long = "vertex", value_name = "NAME_OR_ID=N", value_parser = assignment)]
     pub(crate) vertices: Vec<(String, u32)>,
+    /// Cancel the live rescale that is under way, before its cut. The current parallelism becomes the upper bound of every
+    /// vertex, until you set another one.
+    #[arg(long)]
+    pub(crate) cancel: bool,
     /// Send the request and do not wait.
     #[arg(long)]
     pub(crate) no_wait: bool,

@@ -53,6 +53,15 @@ pub(crate) enum CliError {
     AmbiguousVertex { job: String, wanted: String, vertices: String },
     #[error("{vertex} has max parallelism {max}: it cannot run with {wanted} subtasks")]
     AboveMaxParallelism { vertex: String, wanted: u32, max: u32 },
+    #[error(
+        "no live rescale of {job} is under way: there is nothing to cancel; `reflow rescales` lists the ended ones"
+    )]
+    NoRescale { job: String },
+    #[error(
+        "the rescale of {job} has passed its cut, so it cannot be cancelled; it ends within moments, and `reflow rescale \
+         --parallelism N` then changes the job back"
+    )]
+    HasCut { job: String },
     #[error("{job} ended ({state}) before it was rescaled")]
     EndedMeanwhile { job: String, state: JobStatus },
     #[error("no TaskManager {wanted} at {address}{}", task_managers(.there))]

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that fails says where")]
 
+#[path = "command_line/cancelled_rescale.rs"]
+mod cancelled_rescale;
 #[path = "command_line/this_machine.rs"]
 mod this_machine;
 
@@ -477,7 +479,7 @@ fn live_rescale() -> Value {
     let mut rescale = rescale("b", json!(1), "NEW_RESOURCE_AVAILABLE", 1_795_330_433_304);
     rescale["liveRescale"] = json!({
         "graphVersion": 2, "phases": [phase("PREPARE", Some(210)), phase("CATCH_UP", Some(30)), phase("CUT", None)],
-        "keyGroupsMoved": 64, "keyGroupsKept": 64, "handedOverBytes": 0, "parkedRecords": 0,
+        "keyGroupsMoved": 64, "keyGroupsKept": 64, "readBytes": 4_194_304, "bytesToRead": 4_194_304, "handedOverBytes": 0, "parkedRecords": 0,
         "longestPauseInMicros": 2_345, "outcome": null, "reason": null,
     });
     rescale

@@ -9,7 +9,7 @@
 
 pub mod live;
 
-pub use live::{Live, LiveOutcome, LivePhase, PhaseSpan};
+pub use live::{Live, LiveOutcome, LivePhase, PhaseSpan, Transferred};
 pub use reflow_view::{RescaleCounts, TerminalState, TerminatedReason, TriggerCause};
 
 use reflow_types::{Instant, VertexId};

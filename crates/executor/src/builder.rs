@@ -77,6 +77,7 @@ impl Builder<'_> {
             from_local: self.options.from_local,
             bounds: self.options.bounds,
             latency_interval: self.options.latency_interval,
+            prefetch_bandwidth: self.options.prefetch_bandwidth.clone(),
             added,
         };
         let factory = &self.options.job.factories[usize::from(vertex.0)];

@@ -20,3 +20,4 @@ mod watch;
 pub use link::is_to_job_manager;
 pub use options::ExecutorOptions;
 pub use process::Executor;
+pub use reflow_network::Bandwidth;

@@ -1,6 +1,7 @@
 //! The parameters of an executor.
 
 use reflow_env::{Clock, Signal};
+use reflow_network::Bandwidth;
 use reflow_protocol::deployment::ExecutorStart;
 use reflow_stream::Job;
 use reflow_types::Bounds;
@@ -29,6 +30,8 @@ pub struct ExecutorOptions {
     pub adoption_timeout: Duration,
     /// The time between latency markers of a source; `None`: it sends none.
     pub latency_interval: Option<Duration>,
+    /// With which its tasks together read state to prepare a live rescale; `None`: without a bound.
+    pub prefetch_bandwidth: Option<Bandwidth>,
     /// Bounds on what is processed, kept or sent at a time. Tests use small ones.
     pub bounds: Bounds,
 }

@@ -274,6 +274,17 @@ impl Executor {
         self.answer_preparation(out);
     }
 
+    /// Reports how much state was read for the next graph, if it is more than before.
+    fn report_progress(&mut self, out: &mut Vec<Output>) {
+        let Some(running) = &mut self.running else { return };
+        let Some(next) = &mut running.next else { return };
+        if let Some(bytes) = next.take_progress() {
+            let (attempt, version) = (running.attempt, next.version);
+            let progress = ExecutorReport::RescaleProgress { attempt, version, bytes };
+            self.job_manager.send(out, &FromExecutor::Report(progress));
+        }
+    }
+
     /// Reports that the rescale is prepared, once it is.
     fn answer_preparation(&mut self, out: &mut Vec<Output>) {
         let Some(running) = &self.running else { return };
@@ -396,6 +407,11 @@ impl Executor {
                 self.report(SubtaskReport { attempt, subtask, event }, out);
             }
             TaskEvent::Prepared { version, checkpoint } => self.prepared(subtask, version, checkpoint, out),
+            TaskEvent::Prefetched { version, bytes } => {
+                if let Some(next) = running.next.as_mut().filter(|next| next.version == version) {
+                    next.has_read(bytes);
+                }
+            }
             TaskEvent::Refused { version, reason } => {
                 self.job_manager.send(
                     out,
@@ -432,6 +448,7 @@ impl Executor {
             return;
         };
         if next.awaited.remove(&subtask) {
+            self.report_progress(out);
             self.answer_preparation(out);
         }
     }
@@ -441,6 +458,7 @@ impl Executor {
             self.next_watch = now + WATCH_INTERVAL;
             self.watch_steps(now);
             self.watch_memory(now, out);
+            self.report_progress(out);
             if self.give_back.is_due(now) {
                 (self.options.give_back)();
             }

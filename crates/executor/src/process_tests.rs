@@ -67,6 +67,7 @@ fn registered() -> Driven {
         from_local: true,
         adoption_timeout: Duration::from_secs(60),
         latency_interval: None,
+        prefetch_bandwidth: None,
         bounds: Bounds::default(),
     });
     let mut driven = Driven { executor, now: Instant::default(), memory, slot: None };

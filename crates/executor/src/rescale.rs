@@ -23,6 +23,9 @@ pub(super) struct NextGraph {
     /// prefetched it yet.
     pub(super) checkpoint: CheckpointId,
     pub(super) awaited: BTreeSet<SubtaskId>,
+    /// Bytes of state that the subtasks of this executor have read, and how many of them were reported.
+    read_bytes: u64,
+    reported_bytes: u64,
     /// The slots of added subtasks in this executor.
     added: BTreeMap<SubtaskId, usize>,
     /// The executors with which the subtasks of this executor will exchange records.
@@ -60,6 +63,8 @@ impl NextGraph {
             graph: graph.clone(),
             checkpoint,
             awaited: running.keys().copied().collect(),
+            read_bytes: 0,
+            reported_bytes: 0,
             added: BTreeMap::new(),
             old_owners: BTreeSet::new(),
             cut: false,
@@ -128,6 +133,18 @@ impl NextGraph {
         }
     }
 
+    /// Records that a subtask has read state.
+    pub(super) fn has_read(&mut self, bytes: u64) {
+        self.read_bytes += bytes;
+    }
+
+    /// The bytes that were read so far, if there are more than were reported.
+    pub(super) fn take_progress(&mut self) -> Option<u64> {
+        let more = self.read_bytes > self.reported_bytes;
+        self.reported_bytes = self.read_bytes;
+        more.then_some(self.read_bytes)
+    }
+
     /// Records that a subtask has passed the cut, or has finished, so that it never will.
     pub(super) fn has_cut(&mut self, subtask: SubtaskId) {
         self.to_cut.remove(&subtask);
@@ -188,6 +205,8 @@ mod tests {
             graph: Arc::default(),
             checkpoint: CheckpointId(1),
             awaited: BTreeSet::new(),
+            read_bytes: 0,
+            reported_bytes: 0,
             added: BTreeMap::new(),
             peers: BTreeSet::from([STAYS]),
             old_owners: BTreeSet::from([LEAVES]),

@@ -8,8 +8,10 @@
 //!
 //! Reading order: [`batch`] (the elements of a channel), [`codec`] (their encoding), [`channel`] (queue and
 //! credit), [`sender`], [`receiver`], [`rate`] (how much credit to grant), [`gate`] (a task's inputs, aligned),
-//! [`output`] (a task's outputs, partitioned), [`hub`] (the channels of a process).
+//! [`output`] (a task's outputs, partitioned), [`hub`] (the channels of a process). Apart from channels:
+//! [`bandwidth`] (how fast state is read for a live rescale).
 
+pub mod bandwidth;
 pub mod batch;
 pub mod channel;
 pub mod codec;
@@ -21,6 +23,7 @@ pub mod receiver;
 pub mod sender;
 mod size;
 
+pub use bandwidth::Bandwidth;
 pub use batch::{Batch, Element, Row};
 pub use channel::Channel;
 pub use codec::CodecError;

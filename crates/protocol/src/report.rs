@@ -100,6 +100,8 @@ pub enum ExecutorReport {
         /// The checkpoint of the message that this answers.
         checkpoint: CheckpointId,
     },
+    /// How many bytes of state its tasks have read so far to prepare a live rescale.
+    RescaleProgress { attempt: Attempt, version: GraphVersion, bytes: u64 },
     /// It cannot prepare the rescale. The running tasks are unchanged.
     RescaleRefused { attempt: Attempt, version: GraphVersion, reason: String },
     /// Another executor with which it exchanges records or state gives no sign of life, or does not answer an attempt to connect.

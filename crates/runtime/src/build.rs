@@ -6,7 +6,7 @@ use reflow_api::Io;
 use reflow_env::Clock;
 use reflow_graph::EdgeId;
 use reflow_network::output::KeySelector;
-use reflow_network::{Gate, Output, OutputEdge};
+use reflow_network::{Bandwidth, Gate, Output, OutputEdge};
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::snapshot::{AfterBarrier, FirstCheckpoint, Restore};
 use reflow_types::{Bounds, CheckpointId, Data, JobId, MIN_WATERMARK, Timestamp};
@@ -44,6 +44,8 @@ pub struct BuildContext {
     pub bounds: Bounds,
     /// The time between latency markers of a source; `None`: it sends none.
     pub latency_interval: Option<Duration>,
+    /// The bandwidth with which state is read for a live rescale, shared by all slots; `None`: without a bound.
+    pub prefetch_bandwidth: Option<Bandwidth>,
     /// Set if a live rescale adds the subtask, which then begins at the cut.
     pub added: Option<Preparation>,
 }

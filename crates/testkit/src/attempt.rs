@@ -146,6 +146,7 @@ impl Attempt {
                 from_local: true,
                 bounds: sizes.bounds,
                 latency_interval: Some(LATENCY_INTERVAL),
+                prefetch_bandwidth: None,
                 added: None,
             };
             match reflow_runtime::catch(&name, || job.factories[usize::from(vertex.0)](&mut context)) {

@@ -67,6 +67,10 @@ pub struct LiveRescaleView {
     pub key_groups_moved: u64,
     /// The number of key groups that keep their owner.
     pub key_groups_kept: u64,
+    /// Bytes of state that executors have read from checkpoints so far.
+    pub bytes_read: u64,
+    /// Bytes of state that they read before the cut; it grows while the state changes.
+    pub bytes_to_read: u64,
     /// Bytes of state that old owners handed over.
     pub bytes_handed_over: u64,
     /// The number of buffered records.

@@ -116,6 +116,13 @@ export function RescaleDetail({ rescale, now }: { rescale: Rescale; now: number 
               }
             : null,
           live ? { name: "key groups moved", value: `${whole(live.keyGroupsMoved)} (${percent(moved)})` } : null,
+          live
+            ? {
+                name: "state read",
+                value: live.readBytes < live.bytesToRead ? `${bytes(live.readBytes)} of ${bytes(live.bytesToRead)}` : bytes(live.readBytes),
+                title: "what executors read from checkpoints before the cut",
+              }
+            : null,
           live ? { name: "bytes handed over", value: bytes(live.handedOverBytes) } : null,
           live ? { name: "records that waited", value: whole(live.parkedRecords) } : null,
           {

@@ -25,6 +25,7 @@ pub(crate) fn run(rescale: &Rescale) -> Result<(), CliError> {
     let job = selection::find(&client, rescale.job.as_deref(), Among::Live)?;
     let details = client.job(&job.jid)?;
     let wanted = match rescale.parallelism {
+        _ if rescale.cancel => current(&client, &job, &details)?,
         Some(parallelism) => of_all(&details, parallelism),
         None => of_some(&job, &details, &rescale.vertices)?,
     };
@@ -51,6 +52,20 @@ pub(crate) fn run(rescale: &Rescale) -> Result<(), CliError> {
 fn of_all(details: &JobDetails, parallelism: u32) -> Wanted {
     let bounded = |vertex: &VertexSummary| (vertex.id.clone(), parallelism.min(vertex.max_parallelism));
     details.vertices.iter().map(bounded).collect()
+}
+
+/// The current parallelism, if a rescale that can still be cancelled is under way. The JobManager drops what was prepared
+/// as soon as the requirements do not lead to it any more.
+fn current(client: &Client, job: &JobOverview, details: &JobDetails) -> Result<Wanted, CliError> {
+    let history = client.rescales(&job.jid)?;
+    let under_way = history.iter().find(|rescale| rescale.terminated_reason.is_none());
+    let Some(live) = under_way.and_then(|rescale| rescale.live_rescale.as_ref()) else {
+        return Err(CliError::NoRescale { job: job.name.clone() });
+    };
+    if live.phases.iter().any(|phase| phase.phase == "CUT") {
+        return Err(CliError::HasCut { job: job.name.clone() });
+    }
+    Ok(at(details))
 }
 
 fn of_some(job: &JobOverview, details: &JobDetails, vertices: &[(String, u32)]) -> Result<Wanted, CliError> {
@@ -159,7 +174,9 @@ fn report(
         return print_json(&json!({ "jid": job.jid, "name": job.name, "vertices": vertices }));
     }
     let bound = in_words(details, wanted);
-    let text = if rescale.no_wait {
+    let text = if rescale.cancel {
+        format!("stays at parallelism {bound}, which is its upper bound now.")
+    } else if rescale.no_wait {
         format!("will run at parallelism {bound}.")
     } else {
         let mut reached = at(details);

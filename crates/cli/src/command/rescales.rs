@@ -5,7 +5,7 @@ use crate::client::Client;
 use crate::error::CliError;
 use crate::output::{print, print_json};
 use crate::selection::{self, Among};
-use crate::table::{duration_ms, millis, table};
+use crate::table::{bytes, duration_ms, millis, table};
 use reflow_schema::{Rescale, RescaledVertex};
 use std::time::Duration;
 
@@ -67,11 +67,15 @@ fn phases(rescale: &Rescale) -> String {
         return with_unit(states.collect());
     };
     let phases = live.phases.iter().map(|phase| took(&phase.phase, phase.duration_in_millis)).collect();
+    let reads = live.outcome.is_none() && live.read_bytes < live.bytes_to_read;
+    let read =
+        reads.then(|| format!("; {} of {} of state read", bytes(live.read_bytes), bytes(live.bytes_to_read)));
     let pause_ms = Duration::from_micros(live.longest_pause_in_micros).as_secs_f64() * 1e3;
     let reason = live.reason.as_ref().map(|reason| format!("; abandoned: {reason}")).unwrap_or_default();
     format!(
-        "{}; {} key groups paused up to {pause_ms:.1} ms{reason}",
+        "{}{}; {} key groups paused up to {pause_ms:.1} ms{reason}",
         with_unit(phases),
+        read.unwrap_or_default(),
         live.key_groups_moved
     )
 }

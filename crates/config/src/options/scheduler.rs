@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::section::{Section, section};
 use crate::choice::{Scheduler, SchedulerMode};
+use crate::memory::MemorySize;
 use crate::option::{ConfigOption, Off, option};
 
 section! { "Scheduler and elasticity" {
@@ -70,6 +71,14 @@ section! { "Scheduler and elasticity" {
     /// possible: without checkpoints, if functions keep lists as operator state, and after executors could not
     /// prepare the rescale three times.
     LIVE_RESCALE: bool = option("jobmanager.adaptive-scheduler.live-rescale.enabled").default("true");
+
+    /// The most bytes a second that each TaskManager reads from the checkpoint storage to prepare a live rescale. Unset or 0:
+    /// no bound. Records come first either way: a subtask that has records to process spends at most a quarter of its
+    /// time on the state that it reads. A bound spares the network and the storage; the rescale takes longer, and more
+    /// state changes meanwhile, which is handed over while the key groups that move pause. Choose a bound well above the
+    /// rate at which the state changes. The hand-over itself is not bounded.
+    LIVE_RESCALE_BANDWIDTH: Option<MemorySize> =
+        option("jobmanager.adaptive-scheduler.live-rescale.bandwidth");
 
     /// Whether a checkpoint starts as soon as a rescale is due, instead of waiting for the next periodic one.
     RESCALE_TRIGGER_ACTIVE_CHECKPOINT: bool =

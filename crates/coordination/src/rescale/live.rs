@@ -43,6 +43,14 @@ pub struct PhaseSpan {
     pub left: Option<Instant>,
 }
 
+/// How much of the state that executors read before the cut they have read, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Transferred {
+    pub read: u64,
+    /// It grows while the state changes.
+    pub all: u64,
+}
+
 /// The outcome of a live rescale.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LiveOutcome {
@@ -65,6 +73,8 @@ pub struct Live {
     pub groups_moved: u64,
     /// The number of key groups that keep their owner.
     pub groups_kept: u64,
+    /// The state that executors read from checkpoints before the cut.
+    pub transferred: Transferred,
     /// Bytes that old owners handed over to new ones.
     pub bytes_handed_over: u64,
     /// The number of buffered records.
@@ -83,6 +93,7 @@ impl Live {
             phases: vec![PhaseSpan { phase: LivePhase::Plan, entered: now, left: None }],
             groups_moved,
             groups_kept,
+            transferred: Transferred::default(),
             bytes_handed_over: 0,
             records_parked: 0,
             longest_pause: Duration::ZERO,

@@ -80,6 +80,8 @@ fn live(live: &Live) -> LiveRescaleView {
         phases: live.phases.iter().map(phase).collect(),
         key_groups_moved: live.groups_moved,
         key_groups_kept: live.groups_kept,
+        bytes_read: live.transferred.read,
+        bytes_to_read: live.transferred.all,
         bytes_handed_over: live.bytes_handed_over,
         records_parked: live.records_parked,
         longest_pause_us: u64::try_from(live.longest_pause.as_micros()).unwrap_or(u64::MAX),

@@ -4,10 +4,11 @@ use super::{Executable, LaunchError, system};
 use reflow_config::{Loader, options};
 use reflow_env::real::{self, Clock, Options};
 use reflow_env::{Process, Signal};
-use reflow_executor::{Executor, ExecutorOptions};
+use reflow_executor::{Bandwidth, Executor, ExecutorOptions};
 use reflow_launch::{logging, machine, storage, tls};
 use reflow_protocol::deployment::ExecutorStart;
 use reflow_types::Bounds;
+use std::num::NonZeroU64;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -54,6 +55,10 @@ pub(super) fn process(
         from_local: options::STATE_RECOVERY_FROM_LOCAL.get(&config),
         adoption_timeout: options::ADOPTION_TIMEOUT.get(&config),
         latency_interval: options::METRICS_LATENCY_INTERVAL.get(&config),
+        prefetch_bandwidth: options::LIVE_RESCALE_BANDWIDTH
+            .get(&config)
+            .and_then(|size| NonZeroU64::new(size.as_bytes()))
+            .map(Bandwidth::new),
         bounds: Bounds::default(),
     });
     Ok((Box::new(executor), signal))

@@ -8,6 +8,7 @@ mod handover_tests;
 use self::rescale::Rescale;
 use super::core::{Phase, TaskCore};
 use super::migration::{CutPoint, Signal};
+use super::prefetch::Load;
 use super::retained::RetainedState;
 use super::snapshot::{AtBarrier, AtCut, Barrier};
 use super::{Task, TaskEvent, TaskStep};
@@ -46,6 +47,8 @@ pub struct InputTask<T, H> {
     rescale: Rescale<T>,
     /// The end of the last step that processed records; from then on, other tasks of the slot have their turns.
     stepped_until: Option<Instant>,
+    /// What the input had to do in the last step.
+    load: Load,
     /// The task's place in the current graph.
     wiring: Wiring,
 }
@@ -71,7 +74,8 @@ where
         let first = context.wiring.job.inputs(context.wiring.vertex).map(|(edge, _)| edge).next();
         let first = first.expect("a task with a gate has an input");
         let (rows, wiring) = (Vec::new().into_iter(), context.wiring.clone());
-        Self { core, gate, first, rows, barrier: None, rescale, stepped_until: None, wiring }
+        let load = Load::Idle;
+        Self { core, gate, first, rows, barrier: None, rescale, stepped_until: None, load, wiring }
     }
 
     /// The part of a step that depends on the input.
@@ -339,9 +343,10 @@ where
         // receivers do under backpressure. The hand-over follows the snapshot because it sends what the snapshot
         // has just written.
         let mut worked = self.core.write_snapshot(now, events);
-        worked |= self.rescale.step(&mut self.core, &mut self.gate, now, events);
-        let step = self.step_input(now, events).until(self.rescale.delivers_again_at());
-        if worked { step.or_worked() } else { step }
+        worked |= self.rescale.step(&mut self.core, &mut self.gate, (now, self.load), events);
+        let step = self.step_input(now, events);
+        self.load = if step == TaskStep::Worked { Load::Records } else { Load::Idle };
+        if worked { step.or_worked() } else { step.until(self.rescale.next_wakeup()) }
     }
 
     fn trigger(&mut self, now: Instant, checkpoint: CheckpointId, kind: &SnapshotKind) {

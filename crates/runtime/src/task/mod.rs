@@ -107,6 +107,8 @@ pub enum TaskEvent {
     /// The task is prepared for the next graph, with the state up to this checkpoint. The executor reports this
     /// once for all of its tasks.
     Prepared { version: GraphVersion, checkpoint: CheckpointId },
+    /// The task has read this many bytes of state for the next graph, since the last such event.
+    Prefetched { version: GraphVersion, bytes: u64 },
     /// The task cannot prepare the next graph.
     Refused { version: GraphVersion, reason: String },
     /// A part of the state of outgoing key groups, for their new owner.

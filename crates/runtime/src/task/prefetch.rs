@@ -7,48 +7,71 @@
 use super::stateful_chain::StatefulChain;
 use bytes::Bytes;
 use reflow_api::Io;
-use reflow_env::{Location, StoreOp, StoreReply, Ticket};
+use reflow_env::{Clock, Location, StoreOp, StoreReply, Ticket};
+use reflow_network::Bandwidth;
 use reflow_protocol::snapshot::{Restore, RunRef};
 use reflow_state::{Origin, TableId};
-use reflow_types::{CheckpointId, KeyGroupSet};
+use reflow_types::{CheckpointId, Instant, KeyGroupSet};
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+/// After a run was loaded, a task that has records to process does so for this many times as long.
+const RECORDS_TO_LOADING: u32 = 3;
 
 /// Runs by table and segment, with the key groups to load from them.
 type Runs = BTreeMap<(u16, u16), Vec<(KeyGroupSet, Vec<RunRef>)>>;
 
 /// The prefetched state of one task.
 pub(super) struct StatePrefetch {
-    io: Io,
-    /// The most reads under way.
-    max_reads: usize,
+    context: PrefetchContext,
     /// The runs that were read or will be.
     requested: Runs,
     to_read: VecDeque<(KeyGroupSet, RunRef)>,
     reading: VecDeque<(Ticket, KeyGroupSet, RunRef)>,
     /// The checkpoint that is being read, until all of its state is loaded.
     target: Option<CheckpointId>,
+    /// When the next read may begin, if its bandwidth is reserved.
+    reserved: Option<Instant>,
+    /// Until then, records precede the state that was read.
+    records_until: Instant,
+}
+
+/// What the prefetch uses of its task.
+#[derive(Clone)]
+pub(super) struct PrefetchContext {
+    pub(super) io: Io,
+    pub(super) clock: Arc<dyn Clock>,
+    /// The most reads under way.
+    pub(super) max_reads: usize,
+    pub(super) bandwidth: Option<Bandwidth>,
+}
+
+/// What the task did in its last step, apart from the prefetch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Load {
+    /// It had records to process, so the prefetch takes only a share of its time.
+    Records,
+    /// It had nothing to do.
+    Idle,
 }
 
 /// The result of a step.
 pub(super) enum Step {
     /// Nothing to do now.
     Waiting,
-    /// Some state was loaded.
-    Worked,
+    /// State has been read, and is loaded in one of the next steps.
+    Deferred,
+    /// A run of this many bytes was loaded.
+    Loaded(u64),
     /// All state of this checkpoint is loaded.
     Complete(CheckpointId),
 }
 
 impl StatePrefetch {
-    pub(super) fn new(io: Io, max_reads: usize) -> Self {
-        Self {
-            io,
-            max_reads,
-            requested: Runs::new(),
-            to_read: VecDeque::new(),
-            reading: VecDeque::new(),
-            target: None,
-        }
+    pub(super) fn new(context: PrefetchContext) -> Self {
+        let (reserved, records_until) = Default::default();
+        let (requested, to_read, reading, target) = Default::default();
+        Self { context, requested, to_read, reading, target, reserved, records_until }
     }
 
     /// Requests the state of `checkpoint`, as far as it was not requested before.
@@ -106,24 +129,29 @@ impl StatePrefetch {
 
     /// Stops reading. State that is in the tables stays there.
     pub(super) fn stop(&mut self) {
-        *self = Self::new(self.io.clone(), self.max_reads); // dropping the former value cancels its reads
+        *self = Self::new(self.context.clone()); // dropping the former value cancels its reads
     }
 
     /// Starts reads, and adds the bytes of the oldest finished one to its table.
-    pub(super) fn step(&mut self, chain: &mut dyn StatefulChain) -> Result<Step, String> {
+    pub(super) fn step(
+        &mut self,
+        now: Instant,
+        load: Load,
+        chain: &mut dyn StatefulChain,
+    ) -> Result<Step, String> {
         let Some(target) = self.target else { return Ok(Step::Waiting) };
-        while self.reading.len() < self.max_reads
-            && let Some((groups, run)) = self.to_read.pop_front()
-        {
-            let range = Some(run.offset..run.offset + u64::from(run.len));
-            let at = Location(run.object.clone());
-            self.reading.push_back((self.io.submit(StoreOp::Get { at, range }), groups, run));
-        }
+        self.start_reads(now);
         let Some((ticket, ..)) = self.reading.front() else {
+            if !self.to_read.is_empty() {
+                return Ok(Step::Waiting);
+            }
             self.target = None;
             return Ok(Step::Complete(target));
         };
-        let Some(answer) = self.io.take(*ticket) else { return Ok(Step::Waiting) };
+        if load == Load::Records && now < self.records_until {
+            return Ok(Step::Deferred);
+        }
+        let Some(answer) = self.context.io.take(*ticket) else { return Ok(Step::Waiting) };
         let (_, groups, run) = self.reading.pop_front().expect("there is one at the front");
         let bytes = match answer {
             Ok(StoreReply::Bytes(bytes)) => bytes,
@@ -132,13 +160,40 @@ impl StatePrefetch {
                 return Err(format!("cannot prefetch the state of incoming key groups: {error}"));
             }
         };
-        add_run(chain, run.table, &bytes, &groups, Origin::Own).map(|()| Step::Worked)
+        let begun = self.context.clock.now();
+        add_run(chain, run.table, &bytes, &groups, Origin::Own)?;
+        let loaded = self.context.clock.now();
+        self.records_until = loaded + loaded.since(begun) * RECORDS_TO_LOADING;
+        Ok(Step::Loaded(u64::from(run.len)))
+    }
+
+    /// Starts reads, as many as may be under way and as the bandwidth allows.
+    fn start_reads(&mut self, now: Instant) {
+        let PrefetchContext { io, max_reads, bandwidth, .. } = &self.context;
+        while self.reading.len() < *max_reads
+            && let Some((_, run)) = self.to_read.front()
+        {
+            let reserve = || bandwidth.as_ref().map_or(now, |all| all.reserve(now, u64::from(run.len)));
+            if *self.reserved.get_or_insert_with(reserve) > now {
+                return;
+            }
+            self.reserved = None;
+            let Some((groups, run)) = self.to_read.pop_front() else { return };
+            let range = Some(run.offset..run.offset + u64::from(run.len));
+            let at = Location(run.object.clone());
+            self.reading.push_back((io.submit(StoreOp::Get { at, range }), groups, run));
+        }
+    }
+
+    /// When the next read begins, if it waits for its bandwidth.
+    pub(super) fn next_wakeup(&self) -> Option<Instant> {
+        self.reserved
     }
 }
 
 impl Drop for StatePrefetch {
     fn drop(&mut self) {
-        self.reading.iter().for_each(|(ticket, ..)| self.io.forget(*ticket));
+        self.reading.iter().for_each(|(ticket, ..)| self.context.io.forget(*ticket));
     }
 }
 
@@ -159,3 +214,7 @@ pub(super) fn add_run(
     });
     result
 }
+
+#[cfg(test)]
+#[path = "prefetch_tests.rs"]
+mod tests;

@@ -27,6 +27,8 @@ pub struct Shape {
     pub adoption_timeout_ms: u64,
     /// How long a leader's lease lasts, in milliseconds. `None` if the JobManager that starts last leads.
     pub lease_ms: Option<u64>,
+    /// Bytes a second that an executor reads to prepare a live rescale; `None`: without a bound.
+    pub prefetch_bandwidth: Option<u64>,
     /// Bounds on the work, memory and messages of executors.
     pub bounds: Bounds,
 }
@@ -101,6 +103,11 @@ fn adoption_timeout_ms(rng: &mut Rng, scenarios: &BTreeSet<Scenario>) -> u64 {
     }
 }
 
+/// In one run of four, so low that prefetches take up to some seconds.
+fn prefetch_bandwidth(rng: &mut Rng) -> Option<u64> {
+    rng.chance(0.25).then(|| rng.skewed(2_000..=200_000))
+}
+
 impl Shape {
     /// A random shape.
     pub fn random(rng: &mut Rng) -> Self {
@@ -113,6 +120,7 @@ impl Shape {
             restarts: Restarts::Always,
             adoption_timeout_ms: ADOPTION_TIMEOUT_MS,
             lease_ms: None,
+            prefetch_bandwidth: None,
             bounds: bounds::random(rng),
         }
     }
@@ -122,6 +130,7 @@ impl Shape {
         let (parallelism, restarts) = (rng.within(1..=8), Restarts::random(rng));
         let adoption_timeout_ms = adoption_timeout_ms(&mut rng.fork("adoption timeout"), scenarios);
         let lease_ms = rng.fork("lease").skewed(300..=5_000);
+        let prefetch_bandwidth = prefetch_bandwidth(&mut rng.fork("prefetch bandwidth"));
         let rare = scenarios.contains(&Scenario::RareCheckpoints);
         Self {
             checkpoint_interval_ms: if rare { HOUR_MS } else { self.checkpoint_interval_ms },
@@ -129,6 +138,7 @@ impl Shape {
             bounds: if scenarios.contains(&Scenario::LargeState) { Bounds::default() } else { self.bounds },
             adoption_timeout_ms,
             lease_ms: scenarios.contains(&Scenario::Standby).then_some(lease_ms),
+            prefetch_bandwidth,
             restarts: if scenarios.contains(&Scenario::FewRestarts) { restarts } else { Restarts::Always },
             ..self
         }
@@ -161,6 +171,9 @@ impl Shape {
             ]);
         }
         pairs.extend(self.restarts.options());
+        let bandwidth =
+            |bytes: u64| ("jobmanager.adaptive-scheduler.live-rescale.bandwidth", bytes.to_string());
+        pairs.extend(self.prefetch_bandwidth.map(bandwidth));
         pairs.extend(start_from.map(|savepoint| ("execution.state-recovery.path", savepoint.to_owned())));
         let adaptive = |key: &'static str, value: &str| (key, value.to_owned());
         match self.parallelism {
@@ -181,7 +194,7 @@ impl Shape {
 impl fmt::Display for Shape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { slots, most_task_managers, checkpoint_interval_ms, retained, .. } = self;
-        let Self { parallelism, restarts, bounds, adoption_timeout_ms, .. } = self;
+        let Self { parallelism, restarts, bounds, adoption_timeout_ms, prefetch_bandwidth, .. } = self;
         write!(
             f,
             "{slots} slots, up to {most_task_managers} TaskManagers, a checkpoint each {checkpoint_interval_ms} ms, {retained} kept, adoption \
@@ -192,6 +205,9 @@ impl fmt::Display for Shape {
         }
         if let Some(lease_ms) = self.lease_ms {
             write!(f, ", a lease of {lease_ms} ms")?;
+        }
+        if let Some(bytes) = prefetch_bandwidth {
+            write!(f, ", rescales read {bytes} bytes a second")?;
         }
         if *restarts != Restarts::Always {
             write!(f, ", restarts {restarts:?}")?;

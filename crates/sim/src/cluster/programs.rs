@@ -6,9 +6,9 @@ use super::{JOB_MANAGER_HOST, STANDBY_HOST};
 use crate::frame_text::EXECUTOR;
 use crate::world::{Context, Program, Spawner, Storage, Work};
 use bytes::Bytes;
-use reflow_config::{Config, options};
+use reflow_config::{Config, MemorySize, options};
 use reflow_env::ChildCommand;
-use reflow_executor::{Executor, ExecutorOptions};
+use reflow_executor::{Bandwidth, Executor, ExecutorOptions};
 use reflow_jobmanager::{Handle, JobManager, JobSpec, StartMode};
 use reflow_protocol::deployment::{Artifact, ExecutorStart};
 use reflow_stream::{Job, StreamEnv};
@@ -17,6 +17,7 @@ use reflow_types::inspection::InspectionError;
 use reflow_types::{Bounds, TaskManagerId};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -85,6 +86,7 @@ impl Programs {
             job: self.job.clone(),
             bounds: self.shape.bounds,
             adoption_timeout: options::ADOPTION_TIMEOUT.get(&self.config),
+            prefetch_bandwidth: options::LIVE_RESCALE_BANDWIDTH.get(&self.config),
             started: 0,
         }
     }
@@ -200,6 +202,7 @@ struct ExecutorSpawner {
     job: Arc<dyn SimulatedJob>,
     bounds: Bounds,
     adoption_timeout: Duration,
+    prefetch_bandwidth: Option<MemorySize>,
     started: u64,
 }
 
@@ -223,6 +226,10 @@ impl Spawner for ExecutorSpawner {
             adoption_timeout: self.adoption_timeout,
             // Markers are everywhere: among barriers, in front of every cut and behind every end.
             latency_interval: Some(Duration::from_millis(5)),
+            prefetch_bandwidth: self
+                .prefetch_bandwidth
+                .and_then(|size| NonZeroU64::new(size.as_bytes()))
+                .map(Bandwidth::new),
             bounds: self.bounds,
         });
         Ok(Program {

@@ -99,6 +99,7 @@ impl Plan {
             restarts: Restarts::Always,
             adoption_timeout_ms: ADOPTION_TIMEOUT_MS,
             lease_ms: None,
+            prefetch_bandwidth: None,
             bounds: reflow_types::Bounds { batch_records: self.batch_records, ..Default::default() },
         };
         let last = self.schedule.last().map_or(Duration::ZERO, |(at, _)| *at);

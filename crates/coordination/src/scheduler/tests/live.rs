@@ -309,7 +309,7 @@ fn preparing_does_not_take_for_ever() {
     world.pass(seconds(59));
     assert_eq!(world.state(), StateName::Rescaling);
     world.pass(seconds(1));
-    assert_eq!(outcomes(&world), [given_up("it took too long to prepare")]);
+    assert_eq!(outcomes(&world), [given_up("it took too long to prepare: no state was read for 60s")]);
     assert_eq!(world.state(), StateName::Executing);
 }
 

@@ -11,5 +11,6 @@ mod recovery;
 mod rescaling;
 mod stopping;
 mod tasks;
+mod transfer;
 mod waiting;
 mod world;

@@ -184,6 +184,7 @@ fn context(hub: &Hub, old_owners: &[SubtaskId]) -> BuildContext {
         from_local: true,
         bounds: Bounds::default(),
         latency_interval: None,
+        prefetch_bandwidth: None,
         added: Some(preparation),
     }
 }

@@ -7,7 +7,7 @@ use crate::stage::Control;
 use crate::task::core::TaskCore;
 use crate::task::handover_writer::HandoverWriter;
 use crate::task::migration::{CutPoint, KeyGroupMigration, Signal};
-use crate::task::prefetch::{StatePrefetch, Step};
+use crate::task::prefetch::{Load, PrefetchContext, StatePrefetch, Step};
 use crate::task::{TaskEvent, TaskStep};
 use reflow_network::{Gate, Row};
 use reflow_protocol::command::SnapshotKind;
@@ -54,7 +54,12 @@ impl<T> Rescale<T> {
             max: context.wiring.max_parallelism(),
             bounds: context.bounds,
             start: Start::default(),
-            prefetch: StatePrefetch::new(context.io.clone(), context.bounds.prefetch_reads),
+            prefetch: StatePrefetch::new(PrefetchContext {
+                io: context.io.clone(),
+                clock: context.clock.clone(),
+                max_reads: context.bounds.prefetch_reads,
+                bandwidth: context.prefetch_bandwidth.clone(),
+            }),
             migration: None,
             early_parts: Vec::new(),
             not_before: Instant::default(),
@@ -98,11 +103,18 @@ impl<T> Rescale<T> {
     }
 
     /// Prefetches some state of incoming groups. Returns whether there was something to do.
-    fn step_prefetch(&mut self, core: &mut TaskCore<impl Control>, events: &mut Vec<TaskEvent>) -> bool {
+    fn step_prefetch(
+        &mut self,
+        now: Instant,
+        load: Load,
+        core: &mut TaskCore<impl Control>,
+        events: &mut Vec<TaskEvent>,
+    ) -> bool {
         let Some(version) = core.prepared().map(|preparation| preparation.version) else { return false };
-        match self.prefetch.step(core.chain_mut()) {
+        match self.prefetch.step(now, load, core.chain_mut()) {
             Ok(Step::Waiting) => return false,
-            Ok(Step::Worked) => {}
+            Ok(Step::Deferred) => {}
+            Ok(Step::Loaded(bytes)) => events.push(TaskEvent::Prefetched { version, bytes }),
             Ok(Step::Complete(checkpoint)) => events.push(TaskEvent::Prepared { version, checkpoint }),
             Err(reason) => {
                 self.prefetch.stop();
@@ -110,6 +122,12 @@ impl<T> Rescale<T> {
             }
         }
         true
+    }
+
+    /// When the task must be stepped again although it has no input: its prefetch waits for bandwidth, or its last records
+    /// are not delivered, and their sinks may have to try again.
+    pub(super) fn next_wakeup(&self) -> Option<Instant> {
+        self.prefetch.next_wakeup().into_iter().chain(self.delivers_again_at).min()
     }
 }
 
@@ -143,11 +161,12 @@ impl<T: Data> Rescale<T> {
         now: Instant,
         events: &mut Vec<TaskEvent>,
     ) -> TaskStep {
-        let read = self.step_prefetch(core, events);
+        // It has no records, and the other tasks of its slot have their turns between its runs.
+        let read = self.step_prefetch(now, Load::Idle, core, events);
         match self.start.cut.filter(|_| self.start.adopted) {
             Some(checkpoint) => self.begin(checkpoint, core, gate, now, events),
             None if read => {}
-            None => return TaskStep::Idle(None),
+            None => return TaskStep::Idle(self.prefetch.next_wakeup()),
         }
         TaskStep::Worked
     }
@@ -198,12 +217,6 @@ impl<T> Rescale<T> {
         for (from, part) in std::mem::take(&mut self.early_parts) {
             self.hand_over(from, part, core);
         }
-    }
-
-    /// When the task must be stepped again although it has no input: its last records are not delivered, and their
-    /// sinks may have to try again.
-    pub(super) fn delivers_again_at(&self) -> Option<Instant> {
-        self.delivers_again_at
     }
 
     #[inline]
@@ -294,10 +307,10 @@ impl<T: Data> Rescale<T> {
         &mut self,
         core: &mut TaskCore<impl Control>,
         gate: &mut Gate<T>,
-        now: Instant,
+        (now, load): (Instant, Load),
         events: &mut Vec<TaskEvent>,
     ) -> bool {
-        let mut worked = self.step_prefetch(core, events);
+        let mut worked = self.step_prefetch(now, load, core, events);
         worked |= self.send_outgoing(core, now, events);
         worked |= self.install_incoming(core, gate, now, events);
         // Last, because the other parts release the memory that is freed here.

@@ -1,7 +1,7 @@
 //! Rescaling: a live rescale is in progress.
 //!
 //! ```text
-//! planning --a checkpoint to read--> preparing --all have read it--> freshening --a fresh one--> catching up
+//! planning --a checkpoint to read--> preparing --all have read it, and it did not take long--> freshening --a fresh one--> catching up
 //!    catching up --all have read it--> triggering --the cut's trigger--> cutting --all cut, all installed-->
 //!    leaving --published, and who leaves has finished--> Executing
 //! ```
@@ -16,6 +16,7 @@
 
 mod cut;
 mod phase;
+mod transfer;
 
 use crate::action::Action;
 use crate::checkpoint::{Purpose, Request};
@@ -29,13 +30,14 @@ use crate::scheduler::outputs::Outcome;
 use crate::scheduler::rescale_plan::{self, Plan};
 use crate::scheduler::{failure, requests};
 use cut::Cutting;
-use phase::{Phase, Reading};
+use phase::Phase;
 use reflow_protocol::command::{AttemptCommand, Command, RescaleCommand};
 use reflow_protocol::failure::{Failure, Fault};
 use reflow_protocol::report::{ExecutorReport, SubtaskEvent, SubtaskReport};
 use reflow_protocol::rescale::Preparation;
 use reflow_types::{ExecutorId, Instant};
 use std::time::Duration;
+use transfer::{Reading, Transfer};
 
 /// The time until an abandoned placement is tried again, which doubles with each try.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
@@ -62,6 +64,7 @@ enum Progress {
 pub(in crate::scheduler) struct Rescaling {
     plan: Plan,
     phase: Phase,
+    transfer: Transfer,
     /// Whether the command to prepare was sent.
     prepare_sent: bool,
     /// Whether a checkpoint with the next graph is complete, so that a restart uses that graph.
@@ -75,8 +78,8 @@ pub(in crate::scheduler) struct Rescaling {
 impl Rescaling {
     pub(in crate::scheduler) fn new(plan: Plan) -> Self {
         let phase = Phase::Planning { requested: false };
-        let (prepare_sent, published, cut_failed, suspend) = Default::default();
-        Self { plan, phase, prepare_sent, published, cut_failed, suspend }
+        let (transfer, prepare_sent, published, cut_failed, suspend) = Default::default();
+        Self { plan, phase, transfer, prepare_sent, published, cut_failed, suspend }
     }
 
     pub(in crate::scheduler) fn on_event(&mut self, ctx: &mut Context, now: Instant, event: &Event) -> Next {
@@ -123,6 +126,16 @@ impl Rescaling {
                 {
                     reading.by.remove(&executor);
                 }
+            }
+            ExecutorReport::RescaleProgress { attempt, version, bytes }
+                if (*attempt, *version) == (self.plan.attempt, self.plan.version)
+                    && self.transfer.on_progress(executor, *bytes) =>
+            {
+                let give_up_at = self.give_up_at(ctx, now);
+                if let Phase::Preparing { reading } | Phase::CatchingUp { reading } = &mut self.phase {
+                    reading.give_up_at = give_up_at;
+                }
+                self.note_transfer(ctx);
             }
             ExecutorReport::RescaleRefused { attempt, version, reason }
                 if (*attempt, *version) == (self.plan.attempt, self.plan.version) =>
@@ -230,6 +243,7 @@ impl Rescaling {
                 // New requirements begin a new record.
                 self.plan.note(ctx, now);
                 note_phase(ctx, now, self.phase.shown());
+                self.note_transfer(ctx);
             }
             return Next::Stay;
         }
@@ -329,6 +343,17 @@ impl Rescaling {
                 (false, true) => {}
             },
             Phase::Preparing { reading } if reading.by.is_empty() => {
+                let latest = rescale_plan::base(ctx).map(|base| base.checkpoint);
+                if latest.is_some_and(|latest| self.transfer.begin_round(now, reading, latest)) {
+                    ctx.coordinator.pin_latest();
+                    return match self.read(ctx, now) {
+                        Ok(reading) => {
+                            self.phase = Phase::Preparing { reading };
+                            Progress::Again
+                        }
+                        Err((why, reason)) => Progress::Leave(self.give_up(ctx, now, why, reason)),
+                    };
+                }
                 ctx.coordinator.hold();
                 note_phase(ctx, now, LivePhase::CatchUp);
                 self.phase = Phase::Freshening { requested: false };
@@ -358,7 +383,10 @@ impl Rescaling {
                     ctx,
                     now,
                     GiveUp::Unprepared,
-                    "it took too long to prepare".to_owned(),
+                    format!(
+                        "it took too long to prepare: no state was read for {:?}",
+                        ctx.settings.checkpoints.timeout
+                    ),
                 ));
             }
             Phase::Cutting { .. } => return self.progress_cut(ctx, now),
@@ -390,6 +418,7 @@ impl Rescaling {
             }
         };
         ctx.coordinator.pin_latest();
+        self.transfer.request(&restore);
         let by = self.plan.executors();
         if let Some(attempt) = &mut ctx.attempt {
             attempt.add_holders(&by);
@@ -401,33 +430,41 @@ impl Rescaling {
         ctx.outputs.push(Action::PrepareRescale(Box::new(preparation)));
         self.prepare_sent = true;
         note_phase(ctx, now, LivePhase::Prepare);
+        self.note_transfer(ctx);
         let give_up_at = self.give_up_at(ctx, now);
-        self.phase = Phase::Preparing { reading: Reading { checkpoint, by, give_up_at } };
+        self.phase = Phase::Preparing { reading: Reading { checkpoint, by, begun: now, give_up_at } };
         Progress::Again
     }
 
     /// Commands executors to prefetch the increments of the catch-up checkpoint.
     fn catch_up(&mut self, ctx: &mut Context, now: Instant) -> Next {
-        let Some(fresh) = rescale_plan::base(ctx) else {
-            return self.give_up(
-                ctx,
-                now,
-                GiveUp::NoCheckpoint,
-                "the fresh checkpoint is not there".to_owned(),
-            );
-        };
-        let checkpoint = fresh.checkpoint;
-        let restore = match restore::gained(ctx.demand.job(), &fresh.manifest, &self.plan.old, &self.plan.new)
-        {
-            Ok(restore) => restore,
-            Err(error) => return self.give_up(ctx, now, GiveUp::Unprepared, error.to_string()),
-        };
+        match self.read(ctx, now) {
+            Ok(reading) => self.phase = Phase::CatchingUp { reading },
+            Err((why, reason)) => return self.give_up(ctx, now, why, reason),
+        }
+        Next::Stay
+    }
+
+    /// Commands executors to prefetch what has changed up to the latest checkpoint.
+    fn read(&mut self, ctx: &mut Context, now: Instant) -> Result<Reading, (GiveUp, String)> {
+        let latest = rescale_plan::base(ctx);
+        let latest = latest.ok_or((GiveUp::NoCheckpoint, "the fresh checkpoint is not there".to_owned()))?;
+        let checkpoint = latest.checkpoint;
+        let restore = restore::gained(ctx.demand.job(), &latest.manifest, &self.plan.old, &self.plan.new)
+            .map_err(|error| (GiveUp::Unprepared, error.to_string()))?;
+        self.transfer.request(&restore);
+        self.note_transfer(ctx);
         let (attempt, version) = (self.plan.attempt, self.plan.version);
         let command = Command::Rescale { version, command: RescaleCommand::CatchUp { checkpoint, restore } };
         ctx.outputs.push(Action::Command(AttemptCommand { attempt, command }));
         let (by, give_up_at) = (self.plan.executors(), self.give_up_at(ctx, now));
-        self.phase = Phase::CatchingUp { reading: Reading { checkpoint, by, give_up_at } };
-        Next::Stay
+        Ok(Reading { checkpoint, by, begun: now, give_up_at })
+    }
+
+    fn note_transfer(&self, ctx: &mut Context) {
+        if let Some(live) = ctx.timeline.live() {
+            live.transferred = self.transfer.transferred();
+        }
     }
 
     /// The cut was triggered, so added subtasks belong to the attempt.

@@ -1,15 +1,15 @@
 //! The phases of a live rescale.
 
 use super::cut::Cutting;
+use super::transfer::Reading;
 use crate::rescale::LivePhase;
-use reflow_types::{CheckpointId, ExecutorId, Instant};
-use std::collections::BTreeSet;
+use reflow_types::Instant;
 
 /// The phase of the rescale.
 pub(super) enum Phase {
     /// There is no checkpoint to prefetch from yet. `requested` is whether one was requested.
     Planning { requested: bool },
-    /// Executors prefetch from a checkpoint.
+    /// Executors prefetch from a checkpoint, and then from later ones if that takes long.
     Preparing { reading: Reading },
     /// The catch-up checkpoint is taken when the pending one has ended.
     Freshening { requested: bool },
@@ -22,13 +22,6 @@ pub(super) enum Phase {
     /// The next graph is in effect. If the cut failed, a checkpoint that publishes the graph is requested at
     /// `publish_at`.
     Leaving { publish_at: Option<Instant> },
-}
-
-/// A checkpoint from which executors prefetch.
-pub(super) struct Reading {
-    pub(super) checkpoint: CheckpointId,
-    pub(super) by: BTreeSet<ExecutorId>,
-    pub(super) give_up_at: Instant,
 }
 
 impl Phase {
