@@ -87,8 +87,8 @@ pub enum Input {
         /// The frame without its length prefix.
         frame: Bytes,
     },
-    /// The peer of a connection has given no sign of life for `real::Options::silence_timeout`, or has not answered the
-    /// attempt to connect. `Closed` follows, unless the process closes the connection.
+    /// The peer of a connection has given no sign of life for `real::Options::silence_timeout`, cannot be reached, or has not
+    /// answered the attempt to connect other than by refusing it. `Closed` follows, unless the process closes the connection.
     Silent { conn: ConnId },
     /// A connection has closed or could not be established. The last input of a connection.
     Closed {

@@ -2,7 +2,8 @@
 //!
 //! A connection that has nothing to send for a while sends a sign of life, and one that brings nothing for
 //! [`Options::silence_timeout`] is closed, which [`Input::Silent`] announces. This is how a frozen process and a cut
-//! cable are noticed. Only the I/O threads take part, so a busy event loop or busy slots delay no sign of life. A process
+//! cable are noticed. A host that the system cannot reach, or that does not take part in the making of a connection, is
+//! announced as well: its peers know first that it is cut off. Only the I/O threads take part, so a busy event loop or busy slots delay no sign of life. A process
 //! whose event loop hangs still gives signs of life; its heartbeats, which the loop sends, end.
 //!
 //! Each connection has one task, which reads and writes. It ends when the peer closes the connection, sends
@@ -21,7 +22,7 @@ use crate::process::MAX_FRAME_BYTES;
 use crate::{ConnId, Input, ListenerId};
 use bytes::{Buf, Bytes, BytesMut};
 use std::collections::VecDeque;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -75,25 +76,31 @@ impl Network {
             let connecting = timeout(network.options.connect_timeout, TcpStream::connect(&address));
             let stream = tokio::select! {
                 stream = connecting => match stream {
-                    Ok(stream) => stream.map_err(|e| format!("cannot connect to {address}: {e}")),
+                    Ok(Ok(stream)) => Ok(stream),
+                    Ok(Err(e)) => Err(NotConnected {
+                        reason: format!("cannot connect to {address}: {e}"),
+                        silent: !matches!(e.kind(), ErrorKind::ConnectionRefused | ErrorKind::InvalidInput),
+                    }),
                     Err(_) => {
-                        network.inbox.push_input(Input::Silent { conn });
                         let waited = network.options.connect_timeout;
-                        Err(format!("cannot connect to {address}: no answer within {waited:?}"))
+                        let reason = format!("cannot connect to {address}: no answer within {waited:?}");
+                        Err(NotConnected { reason, silent: true })
                     }
                 },
                 state = shared.given_up(network.options.flush_timeout) => match state {
-                    State::Broken(reason) => Err(reason),
+                    State::Broken(reason) => Err(reason.into()),
                     _ => return,
                 },
             };
-            match stream {
-                Ok(stream) => {
-                    if let Err(reason) = network.serve_connected(conn, stream, &shared).await {
-                        network.inbox.push_input(Input::Closed { conn, reason });
-                    }
+            let ended = match stream {
+                Ok(stream) => network.serve_connected(conn, stream, &shared).await,
+                Err(error) => Err(error),
+            };
+            if let Err(NotConnected { reason, silent }) = ended {
+                if silent {
+                    network.inbox.push_input(Input::Silent { conn });
                 }
-                Err(reason) => network.inbox.push_input(Input::Closed { conn, reason }),
+                network.inbox.push_input(Input::Closed { conn, reason });
             }
         });
         outlet
@@ -143,18 +150,31 @@ impl Network {
     }
 
     /// Serves a connection that this process has made.
-    async fn serve_connected(&self, conn: ConnId, stream: TcpStream, shared: &Shared) -> Result<(), String> {
+    async fn serve_connected(
+        &self,
+        conn: ConnId,
+        stream: TcpStream,
+        shared: &Shared,
+    ) -> Result<(), NotConnected> {
         let local = stream.local_addr().map_or(String::new(), |local| local.ip().to_string());
         set_nodelay(&stream);
         #[cfg(feature = "tls")]
         if let Some(tls) = &self.options.tls {
             let (patience, flush) = (self.options.connect_timeout, self.options.flush_timeout);
             let stream = tokio::select! {
-                stream = timeout(patience, tls.connect(stream)) => {
-                    stream.unwrap_or_else(|_| Err(format!("the TLS handshake took more than {patience:?}")))?
-                }
+                stream = timeout(patience, tls.connect(stream)) => match stream {
+                    Ok(stream) => stream.map_err(|(error, reason)| NotConnected {
+                        reason,
+                        // Anything else is an answer of the peer, such as a wrong certificate.
+                        silent: error.kind() != ErrorKind::InvalidData,
+                    })?,
+                    Err(_) => {
+                        let reason = format!("the TLS handshake took more than {patience:?}");
+                        return Err(NotConnected { reason, silent: true });
+                    }
+                },
                 state = shared.given_up(flush) => match state {
-                    State::Broken(reason) => return Err(reason),
+                    State::Broken(reason) => return Err(reason.into()),
                     _ => return Ok(()),
                 },
             };
@@ -210,6 +230,10 @@ impl Network {
         };
         match end {
             End::Lost(reason) => self.inbox.push_input(Input::Closed { conn, reason }),
+            End::Unreachable(reason) => {
+                self.inbox.push_input(Input::Silent { conn });
+                self.inbox.push_input(Input::Closed { conn, reason });
+            }
             End::Dropped => {}
             End::Closed => {
                 let mut ignored = [0; 4096];
@@ -312,11 +336,33 @@ impl Network {
                     _ => return End::Dropped,
                 },
             };
-            if let Err(e) = sent {
-                return End::Lost(e.to_string());
+            match sent {
+                Ok(()) => {}
+                Err(e) if is_unreachable(&e) => return End::Unreachable(e.to_string()),
+                Err(e) => return End::Lost(e.to_string()),
             }
         }
     }
+}
+
+/// Why a connection was not made.
+struct NotConnected {
+    reason: String,
+    /// Whether nothing was heard of the peer. A host that refuses a connection is there: only the process is gone, of which
+    /// the JobManager hears.
+    silent: bool,
+}
+
+impl From<String> for NotConnected {
+    fn from(reason: String) -> Self {
+        Self { reason, silent: false }
+    }
+}
+
+/// Whether the system has found that the host of an established connection cannot be reached. A reset comes from the host.
+fn is_unreachable(error: &io::Error) -> bool {
+    use ErrorKind::{HostUnreachable, NetworkDown, NetworkUnreachable, TimedOut};
+    matches!(error.kind(), HostUnreachable | NetworkDown | NetworkUnreachable | TimedOut)
 }
 
 fn set_nodelay(stream: &TcpStream) {
@@ -329,6 +375,8 @@ fn set_nodelay(stream: &TcpStream) {
 enum End {
     /// The connection was lost, which the process must be told.
     Lost(String),
+    /// The same, because its host cannot be reached.
+    Unreachable(String),
     /// The process has closed it, and everything was sent.
     Closed,
     /// The process is gone, or the peer did not read what was sent before the close.
@@ -340,7 +388,7 @@ struct Reading<'a, R> {
     from_peer: &'a mut R,
     buffer: BytesMut,
     silence_timeout: Option<Duration>,
-    /// Whether the peer has sent nothing for that long.
+    /// Whether the peer has sent nothing for that long, or cannot be reached.
     silent: bool,
     /// Permits for the bytes that may be in the inbox.
     budget: Arc<Semaphore>,
@@ -390,12 +438,11 @@ impl<R: AsyncRead + Unpin> Reading<'_, R> {
             let read = match self.silence_timeout {
                 None => reading.await,
                 Some(patience) => silence::within(patience, reading).await.unwrap_or_else(|| {
-                    self.silent = true;
                     let silent = format!("the peer has been silent for {} ms", patience.as_millis());
-                    Err(io::Error::new(io::ErrorKind::TimedOut, silent))
+                    Err(io::Error::new(ErrorKind::TimedOut, silent))
                 }),
             };
-            if read? == 0 {
+            if read.inspect_err(|error| self.silent |= is_unreachable(error))? == 0 {
                 return Ok(false);
             }
         }

@@ -98,10 +98,18 @@ impl Tls {
         Ok(Self(Arc::new(Shared { files, loaded: Mutex::new(loaded), failures: AtomicU64::new(0) })))
     }
 
-    pub(super) async fn connect(&self, stream: TcpStream) -> Result<TlsStream<TcpStream>, String> {
-        let name = ServerName::IpAddress(stream.peer_addr().map_err(|e| e.to_string())?.ip().into());
+    /// The error comes with its explanation.
+    pub(super) async fn connect(
+        &self,
+        stream: TcpStream,
+    ) -> Result<TlsStream<TcpStream>, (io::Error, String)> {
+        let explained = |error: io::Error| {
+            let reason = self.explain(&error);
+            (error, reason)
+        };
+        let name = ServerName::IpAddress(stream.peer_addr().map_err(explained)?.ip().into());
         let connected = TlsConnector::from(self.configs().client).connect(name, stream).await;
-        connected.map(TlsStream::Client).map_err(|error| self.explain(&error))
+        connected.map(TlsStream::Client).map_err(explained)
     }
 
     pub(super) async fn accept(&self, stream: TcpStream) -> Result<TlsStream<TcpStream>, String> {

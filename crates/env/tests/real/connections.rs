@@ -73,6 +73,21 @@ fn a_connection_that_cannot_be_made_is_closed_once() {
     assert!(probe.exit().1.is_empty());
 }
 
+/// At once, or after the timeout where packets to it are dropped.
+#[test]
+fn a_peer_that_cannot_be_reached_is_silent() {
+    let options = Options { connect_timeout: Duration::from_millis(500), ..Options::default() };
+    let probe = Probe::start(options);
+    // An address of a network that is nowhere, and a name that nobody has.
+    for (conn, address) in [(7, "[2001:db8::1]:7"), (8, "nobody.invalid:7")] {
+        let reason = probe.connect(conn, address).unwrap_err();
+        assert!(reason.starts_with(&format!("cannot connect to {address}: ")), "{reason}");
+        let silent =
+            |input: &Input| matches!(input, Input::Silent { conn: of } if of.0 == conn).then_some(());
+        probe.wait_for(silent);
+    }
+}
+
 #[test]
 fn a_taken_port_is_named() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

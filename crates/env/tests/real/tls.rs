@@ -2,9 +2,10 @@
 
 use crate::probe::{Probe, expect_frames_of_all_sizes};
 use rcgen::{BasicConstraints, Certificate, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
+use reflow_env::Input;
 use reflow_env::real::{Options, Tls, TlsFiles};
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 
 struct Authority {
@@ -86,6 +87,18 @@ fn a_server_of_another_authority_is_refused() {
     assert!(reason.contains("is not signed by an authority in"), "{reason}");
     let reason = server.closed(server.accepted());
     assert!(reason.contains("the peer refuses this process's certificate"), "{reason}");
+    assert!(!client.exit().1.iter().any(|input| matches!(input, Input::Silent { .. })), "it has answered");
+}
+
+#[test]
+fn a_peer_that_breaks_off_the_handshake_is_silent() {
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let client = Probe::start(Authority::new().options(VALID));
+    let address = server.local_addr().unwrap().to_string();
+    let breaks_off = std::thread::spawn(move || drop(server.accept().unwrap()));
+    client.connect(1, &address).unwrap_err();
+    breaks_off.join().unwrap();
+    client.wait_for(|input| matches!(input, Input::Silent { .. }).then_some(()));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use crate::chaos::Trouble;
 use crate::faults::{FaultKind, Faults, RescalePhase};
 use crate::rng::Rng;
 use crate::scenario::Scenario;
-use crate::world::{ProcessId, World};
+use crate::world::{Directions, ProcessId, World};
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
@@ -94,7 +94,7 @@ impl Cluster {
         let cut_off = self.task_managers.clone();
         for task_manager in &cut_off {
             let host = self.world.host(*task_manager).to_owned();
-            self.world.partition(&self.host, &host);
+            self.world.partition(&self.host, &host, Directions::Both);
             self.at(lasts, Todo::Heal(self.host.clone(), host));
         }
         self.start_task_manager();

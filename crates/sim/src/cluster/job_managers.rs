@@ -8,7 +8,7 @@ use crate::chaos::Replacement;
 use crate::faults::{FaultKind, Faults};
 use crate::scenario::Scenario;
 use crate::succession::Leader;
-use crate::world::{Change, ChangeKind, ProcessId, Time};
+use crate::world::{Change, ChangeKind, Directions, ProcessId, Time};
 use reflow_types::LeaderEpoch;
 use std::time::Duration;
 
@@ -64,7 +64,7 @@ impl Cluster {
             Replacement::CutOff => {
                 for task_manager in self.task_managers.clone() {
                     let host = self.world.host(task_manager).to_owned();
-                    self.world.partition(&self.host, &host);
+                    self.world.partition(&self.host, &host, Directions::Both);
                     self.at(lasts, Todo::Heal(self.host.clone(), host));
                 }
             }
@@ -113,7 +113,7 @@ impl Cluster {
         }
         self.world.point(Some(&host), JOB_MANAGER_HOST, former);
         self.world.strikes.strike(FaultKind::Partition);
-        self.world.partition(&self.host, &host);
+        self.world.partition(&self.host, &host, Directions::Both);
         let lasts = Duration::from_millis(self.rng.skewed(10..=3_000));
         self.at(lasts, Todo::Heal(self.host.clone(), host.clone()));
         let corrected = Duration::from_millis(self.rng.within(5_000..=30_000));

@@ -4,7 +4,7 @@ use super::{Cluster, JOB_MANAGER_HOST, Misplaced, Todo};
 use crate::chaos::{Objects, Trouble};
 use crate::faults::{FaultKind, Faults, RescalePhase, Step};
 use crate::scenario::Scenario;
-use crate::world::{ProcessId, Time, World};
+use crate::world::{Directions, ProcessId, Time, World};
 use std::time::Duration;
 
 /// The age in microseconds after which rules of the store delete objects.
@@ -213,15 +213,30 @@ impl Cluster {
         }
     }
 
+    /// Cuts two hosts off from each other, or a TaskManager from all others, which it may still reach in one direction.
     fn partition(&mut self, lasts: Duration) {
         let mut hosts = vec![self.host.clone()];
         hosts.extend(self.task_managers.iter().map(|id| self.world.host(*id).to_owned()));
+        if hosts.len() > 3 && self.rng.chance(0.3) {
+            let isolated = hosts.swap_remove(self.rng.within(1..=hosts.len() as u64 - 1) as usize);
+            let directions = [Directions::Both, Directions::One];
+            let directions = *self.rng.pick(&directions).expect("there are two");
+            let hears = self.rng.chance(0.5);
+            self.world.strikes.strike(FaultKind::Partition);
+            for other in hosts.split_off(1) {
+                let (from, to) = if hears { (&isolated, &other) } else { (&other, &isolated) };
+                self.world.partition(from, to, directions);
+                self.at(lasts, Todo::Heal(isolated.clone(), other));
+            }
+            return;
+        }
         let (Some(a), Some(b)) = (self.rng.pick(&hosts).cloned(), self.rng.pick(&hosts).cloned()) else {
             return;
         };
         if a != b {
             self.world.strikes.strike(FaultKind::Partition);
-            self.world.partition(&a, &b);
+            let directions = if self.rng.chance(0.3) { Directions::One } else { Directions::Both };
+            self.world.partition(&a, &b, directions);
             self.at(lasts, Todo::Heal(a, b));
         }
     }

@@ -38,6 +38,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+/// When the ends of a connection that hear nothing of each other give it up, in microseconds: after the default of
+/// `heartbeat.silence-timeout`, counted from the last sign of life.
+const SILENCE: (Time, Time) = (1_600_000, 2_000_000);
+
+/// In which directions a partition holds back what is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Directions {
+    Both,
+    /// From the first host to the second one.
+    One,
+}
+
 /// A frame that a process has received.
 #[derive(Clone, Debug)]
 pub struct Seen {
@@ -249,15 +261,28 @@ impl World {
         self.events_at_once
     }
 
-    /// Cuts two hosts off from each other. Some connections between them break, others survive.
-    pub fn partition(&mut self, a: &str, b: &str) {
-        self.trace.note(self.now, a, &format!("is cut off from {b}"));
-        for link in self.network.partition(a, b) {
-            if self.rng.chance(0.5) {
-                self.network.break_link(link);
-                for side in [0, 1] {
-                    let at = self.now + self.rng.skewed(1_000..=20_000_000);
-                    self.queue.push(at, Event::Noticed { link, side });
+    /// Cuts two hosts off from each other, in both directions or in one. Some connections between them break, others
+    /// survive, unless their ends give up because they hear nothing.
+    pub fn partition(&mut self, a: &str, b: &str, directions: Directions) {
+        self.trace.note(self.now, a, &format!("is cut off from {b} ({directions:?})"));
+        let mut links = self.network.partition(a, b);
+        if directions == Directions::Both {
+            links = self.network.partition(b, a);
+        }
+        for link in links {
+            let fate = self.rng.within(0..=2);
+            for side in [0, 1] {
+                match fate {
+                    0 if directions == Directions::Both => {
+                        self.network.break_link(link);
+                        let at = self.now + self.rng.skewed(1_000..=20_000_000);
+                        self.queue.push(at, Event::Noticed { link, side });
+                    }
+                    1 => {
+                        let at = self.now + self.rng.within(SILENCE.0..=SILENCE.1);
+                        self.queue.push(at, Event::Silent { link, side });
+                    }
+                    _ => {}
                 }
             }
         }
@@ -312,6 +337,7 @@ impl World {
             Event::Arrival(arrival) => self.arrive(arrival),
             Event::ConnectTimeout(link) => {
                 if let Some((process, conn)) = self.network.give_up_connecting(link) {
+                    self.deliver(process, Input::Silent { conn });
                     self.tell_closed(process, conn, "connection timed out".to_owned());
                 }
             }
@@ -320,6 +346,15 @@ impl World {
                     && let Some((process, conn)) = self.network.links[link].ends[side].owner
                 {
                     self.tell_closed(process, conn, "no route to host".to_owned());
+                }
+            }
+            Event::Silent { link, side } => {
+                if self.network.is_silent(link, side)
+                    && let Some((process, conn)) = self.network.links[link].ends[side].owner
+                {
+                    self.deliver(process, Input::Silent { conn });
+                    self.close(link, side, "the peer closed the connection");
+                    self.tell_closed(process, conn, "the peer has been silent for 2000 ms".to_owned());
                 }
             }
             Event::Store(request) => self.carry_out(*request),

@@ -1,6 +1,6 @@
 //! The simulated network: connections that deliver in order, after random times, until they break.
 //!
-//! A partition between two hosts holds back everything between them. Some connections survive it and deliver
+//! A partition between two hosts holds back everything between them, or in one direction. Some connections survive it and deliver
 //! afterwards; others break, and each end notices that at its own time. Of what a killed process has sent,
 //! everything from a random frame on is lost. Its peer sees the connection close, but not through a partition.
 
@@ -71,6 +71,7 @@ pub(super) enum Arrived {
 pub(super) struct Network {
     pub(super) links: Vec<Link>,
     listeners: BTreeMap<(String, u16), (ProcessId, ListenerId)>,
+    /// From and to which host nothing arrives.
     partitions: BTreeSet<(String, String)>,
     /// The hosts that names point at, for all hosts and for single ones.
     names: BTreeMap<(Option<String>, String), String>,
@@ -163,7 +164,7 @@ impl Network {
 
     /// Handles an arrival.
     pub(super) fn arrive(&mut self, arrival: Arrival) -> Arrived {
-        let cut_off = self.is_partitioned(arrival.link);
+        let cut_off = self.is_partitioned(arrival.link, arrival.to);
         let link = &mut self.links[arrival.link];
         if link.broken {
             return Arrived::Nothing;
@@ -231,9 +232,10 @@ impl Network {
         link.ends[0].owner
     }
 
-    /// Cuts two hosts off from each other. Returns the connections between them.
-    pub(super) fn partition(&mut self, a: &str, b: &str) -> Vec<usize> {
-        self.partitions.insert(pair(a, b));
+    /// From now on nothing arrives from one host at another one. Returns the connections between them.
+    pub(super) fn partition(&mut self, from: &str, to: &str) -> Vec<usize> {
+        self.partitions.insert((from.to_owned(), to.to_owned()));
+        let (a, b) = (from, to);
         let between = |link: &Link| pair(&link.hosts[0], &link.hosts[1]) == pair(a, b);
         let alive = |link: &Link| !link.broken && link.ends.iter().any(|end| end.open);
         let links = self.links.iter().enumerate();
@@ -248,14 +250,24 @@ impl Network {
 
     /// Connects two hosts again. Returns what arrives now.
     pub(super) fn heal(&mut self, a: &str, b: &str) -> Vec<Arrival> {
-        self.partitions.remove(&pair(a, b));
+        for (from, to) in [(a, b), (b, a)] {
+            self.partitions.remove(&(from.to_owned(), to.to_owned()));
+        }
         let between = |link: &&mut Link| pair(&link.hosts[0], &link.hosts[1]) == pair(a, b);
         self.links.iter_mut().filter(between).flat_map(|link| std::mem::take(&mut link.held)).collect()
     }
 
-    fn is_partitioned(&self, link: usize) -> bool {
-        let [a, b] = &self.links[link].hosts;
-        !self.partitions.is_empty() && self.partitions.contains(&pair(a, b))
+    /// Whether nothing arrives at this end of a connection.
+    pub(super) fn is_partitioned(&self, link: usize, to: usize) -> bool {
+        let hosts = &self.links[link].hosts;
+        let direction = || (hosts[1 - to].clone(), hosts[to].clone());
+        !self.partitions.is_empty() && self.partitions.contains(&direction())
+    }
+
+    /// Whether the owner of an end that can hear nothing of the other one waits for it.
+    pub(super) fn is_silent(&self, link: usize, side: usize) -> bool {
+        let it = &self.links[link];
+        it.established && it.ends[side].open && self.is_partitioned(link, side)
     }
 }
 

@@ -25,6 +25,8 @@ pub(super) enum Event {
     ConnectTimeout(usize),
     /// One end of a connection notices that a partition has broken it.
     Noticed { link: usize, side: usize },
+    /// One end of a connection has heard nothing of the other one for long, if a partition still separates them.
+    Silent { link: usize, side: usize },
     /// The store carries out a request.
     Store(Box<Request>),
     /// A request reaches a system outside the cluster.

@@ -5,7 +5,7 @@ use reflow_env::{
     Call, CallResult, ChildCommand, ChildId, Client, ConnId, Input, ListenerId, Location, Output, Process,
     PutMode, Signal, SlotLoop, SlotStep, StoreError, StoreOp, Ticket,
 };
-use reflow_sim::world::{BEGIN, Spawner, Storage, System, Time};
+use reflow_sim::world::{BEGIN, Directions, Spawner, Storage, System, Time};
 use reflow_sim::{Context, Faults, Probe, Program, Rng, Strikes, Trace, World};
 use reflow_types::Instant;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -144,7 +144,7 @@ fn a_partition_holds_frames_or_breaks_connections_and_ends() {
         run(&mut world, SECOND);
         world.start("b", |_| caller(&log));
         run(&mut world, SECOND + 5_000);
-        world.partition("a", "b");
+        world.partition("a", "b", Directions::Both);
         // Frames that have already arrived are still handled.
         run(&mut world, SECOND + 100_000);
         let before = log.lock().unwrap().len();
