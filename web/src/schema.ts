@@ -864,7 +864,7 @@ export interface components {
          * @description The kinds of events.
          * @enum {string}
          */
-        TimelineEventKind: "RESCALE" | "FAILURE" | "CHECKPOINT_FAILED" | "RESTART" | "AUTOSCALER" | "STATE";
+        TimelineEventKind: "RESCALE" | "FAILURE" | "CHECKPOINT_FAILED" | "RESTART" | "AUTOSCALER" | "LEADER_CHANGE" | "STATE";
         TimelinePoint: {
             /** Format: double */
             backpressured: number;

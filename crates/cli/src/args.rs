@@ -94,6 +94,8 @@ pub(crate) enum Command {
     /// --force is given. If the drain takes longer than taskmanager.drain.timeout, the job takes a checkpoint and
     /// restarts without the TaskManager.
     Drain(Drain),
+    /// Show whether the JobManager leads its job, and the last changes of the leader; or hand the job over to a standby.
+    Leader(Leader),
     /// Print the effective options of the processes of a cluster, without secrets.
     ///
     /// Options are read as by a JobManager or TaskManager: from config.yaml, then REFLOW_PROPERTIES. The scripts in
@@ -232,6 +234,30 @@ pub(crate) struct Drain {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub(crate) struct Leader {
+    #[command(subcommand)]
+    pub(crate) command: Option<LeaderCommand>,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LeaderCommand {
+    /// Hand the job over to a standby, for example before the machine of the leader is restarted.
+    ///
+    /// Ends when another JobManager leads; this one then stands by. Tasks run on. SIGTERM on the leader's machine does the
+    /// same, and the leader then ends.
+    Transfer(LeaderTransfer),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct LeaderTransfer {
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+#[derive(Debug, clap::Args)]
 pub(crate) struct Run {
     /// The executable in lib/.
     pub(crate) name: String,
@@ -327,6 +353,15 @@ mod tests {
         assert_eq!(stop.connection.jobmanager.as_deref(), Some("host:9091"));
         let Command::Stop(stop) = parse("stop orders --savepointPath /sp").unwrap() else { panic!() };
         assert_eq!(stop.savepoint_path.as_deref(), Some("/sp"));
+    }
+
+    #[test]
+    fn the_leader_is_shown_or_changed() {
+        let Command::Leader(leader) = parse("leader -m host:9091").unwrap() else { panic!() };
+        assert!(leader.command.is_none() && leader.connection.jobmanager.as_deref() == Some("host:9091"));
+        let Command::Leader(leader) = parse("leader transfer -m host:9091").unwrap() else { panic!() };
+        let Some(LeaderCommand::Transfer(transfer)) = leader.command else { panic!() };
+        assert_eq!(transfer.connection.jobmanager.as_deref(), Some("host:9091"));
     }
 
     #[test]

@@ -9,8 +9,8 @@ use crate::error::CliError;
 pub(crate) use observe::{LOG_PART_BYTES, LogPart, escape};
 use reflow_config::{Config, options};
 use reflow_schema::{
-    Accepted, Errors, JobDetails, JobsOverview, OperationOutcome, OperationProgress, SavepointRequest,
-    StopRequest, Triggered,
+    Accepted, Errors, JobDetails, JobsOverview, Leader, OperationOutcome, OperationProgress,
+    SavepointRequest, StopRequest, Triggered,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -64,6 +64,16 @@ impl Client {
     /// `host:port`
     pub(crate) fn address(&self) -> &str {
         &self.address
+    }
+
+    /// `GET /leader`
+    pub(crate) fn leader(&self) -> Result<Leader, CliError> {
+        self.get("/leader")
+    }
+
+    /// Hands the job over to a standby, which leads when this returns.
+    pub(crate) fn transfer_leadership(&self) -> Result<(), CliError> {
+        self.read(self.agent.post(self.url("/leader/transfer")).send_empty()).map(|Accepted {}| ())
     }
 
     /// All jobs that the JobManager knows.

@@ -58,6 +58,7 @@ fn carry_out(args: Args) -> Result<ExitCode, CliError> {
         Command::Graph(graph) => command::graph::run(&graph)?,
         Command::Rescales(rescales) => command::rescales::run(&rescales)?,
         Command::Drain(drain) => command::drain::run(&drain)?,
+        Command::Leader(leader) => command::leader::run(&leader)?,
         Command::Config(config) => command::config::run(&config)?,
         Command::Doctor(doctor) => return command::doctor::run(&doctor),
         Command::Completions(completions) => command::generate::completions(&completions)?,

@@ -31,6 +31,8 @@ pub(crate) enum CommandOutcome {
     Inspecting(TaskManagerId, Inquiry),
     /// Accepted; the process ends.
     ShutDown,
+    /// A standby takes the job over, if there is one.
+    Transferring,
 }
 
 /// A requested savepoint.
@@ -84,6 +86,10 @@ impl Desk<'_> {
                 return self.check_requirements(&requirements).map(CommandOutcome::Declared);
             }
             Command::ShutDown => return Ok(CommandOutcome::ShutDown),
+            Command::TransferLeadership => {
+                self.check_running()?;
+                return Ok(CommandOutcome::Transferring);
+            }
             Command::Inspect { task_manager, inquiry } => {
                 self.check_task_manager(task_manager)?;
                 return Ok(CommandOutcome::Inspecting(task_manager, inquiry));
@@ -101,7 +107,10 @@ impl Desk<'_> {
             | Command::TriggerCheckpoint { job, .. }
             | Command::QueryOperation { job, .. }
             | Command::UpdateRequirements { job, .. } => *job,
-            Command::DrainTaskManager { .. } | Command::Inspect { .. } | Command::ShutDown => return Ok(()),
+            Command::DrainTaskManager { .. }
+            | Command::Inspect { .. }
+            | Command::ShutDown
+            | Command::TransferLeadership => return Ok(()),
         };
         if job == self.job { Ok(()) } else { Err(CommandError::UnknownJob(job)) }
     }

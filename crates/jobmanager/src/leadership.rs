@@ -24,6 +24,7 @@ use reflow_coordination::standby::Lease;
 use reflow_env::{Location, StoreError};
 use reflow_graph::JobGraph;
 use reflow_types::{CheckpointId, JobId, LeaderEpoch, Timestamp, VertexId};
+use reflow_view::{LeaderChange, LeaderChangeCause};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -33,6 +34,8 @@ use std::time::Duration;
 const MAX_TRIES: u32 = 6;
 /// The number of bad reads after which an object counts as damaged.
 const MAX_READS: u32 = 4;
+/// The most leaderships of which a record tells.
+const MAX_HISTORY: usize = 20;
 /// How often other JobManagers may create an epoch first.
 const MAX_LOST_RACES: u32 = 100;
 
@@ -127,6 +130,9 @@ pub(crate) struct EpochRecord {
     /// number after the file was deleted. Earlier releases wrote none.
     #[serde(default)]
     pub(crate) leader: JobId,
+    /// The last leaderships of the job, oldest first; the last one is this. Earlier releases wrote none.
+    #[serde(default)]
+    pub(crate) history: Vec<LeaderChange>,
 }
 
 /// The content of a lease, as JSON.
@@ -193,6 +199,27 @@ pub(crate) struct Claimant {
     /// The clock of the start time.
     pub(crate) clock: String,
     pub(crate) lost_race: LostRace,
+    /// Why it claims the job now.
+    pub(crate) reason: ClaimReason,
+}
+
+/// Why and when a JobManager claims a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ClaimReason {
+    pub(crate) cause: LeaderChangeCause,
+    pub(crate) silence: Option<Duration>,
+    pub(crate) at: Timestamp,
+}
+
+impl ClaimReason {
+    /// The history of a job, with the leadership that begins now.
+    pub(crate) fn added_to(self, mut history: Vec<LeaderChange>, epoch: LeaderEpoch) -> Vec<LeaderChange> {
+        let silent_ms = self.silence.map(|silence| u64::try_from(silence.as_millis()).unwrap_or(u64::MAX));
+        let excess = (history.len() + 1).saturating_sub(MAX_HISTORY);
+        history.drain(..excess);
+        history.push(LeaderChange { epoch, at_ms: self.at, cause: self.cause, silent_ms });
+        history
+    }
 }
 
 /// What follows if another JobManager takes the leadership first.
@@ -214,6 +241,8 @@ pub(crate) struct Leadership {
     pub(crate) authority: Authority,
     /// The earlier epochs whose files exist, in ascending order.
     pub(crate) earlier: Vec<LeaderEpoch>,
+    /// The last leaderships of the job; the last one is this.
+    pub(crate) history: Vec<LeaderChange>,
     /// The content of the epoch's file.
     pub(crate) record: Bytes,
     /// The requirements that users declared last.

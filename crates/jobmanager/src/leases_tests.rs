@@ -1,6 +1,7 @@
 //! Two JobManagers with leases over one store, driven by hand.
 
 use super::*;
+use tokio::sync::oneshot;
 
 const LEASES: &[(&str, &str)] =
     &[REACTIVE, ("execution.checkpointing.dir", "/c"), ("high-availability.type", "storage")];
@@ -62,6 +63,48 @@ fn a_leader_that_is_told_to_end_hands_the_job_over() {
         code == 0 && reason.contains("another JobManager has taken over job job (leadership 2)"),
         "{reason}"
     );
+}
+
+/// The answer follows when a standby leads, or does not appear.
+fn ask_for_transfer(leader: &mut World) -> oneshot::Receiver<Result<Reply, CommandError>> {
+    let answered = leader.handle.ask(Command::TransferLeadership).unwrap();
+    leader.feed(Input::Wakeup);
+    answered
+}
+
+#[test]
+fn a_user_hands_the_job_over_and_both_run_on() {
+    let (mut leader, mut standby) = leader_and_standby();
+    let changes = |world: &World| world.handle.view().leadership.changes.clone();
+    assert_eq!(changes(&leader).len(), 1);
+    assert_eq!(standby.handle.view().readiness, Readiness::StandingBy);
+    share(&mut standby, &mut leader);
+    let mut answered = ask_for_transfer(&mut leader);
+    assert!(matches!(leader.ask(Command::TransferLeadership), Err(CommandError::Unavailable(_))));
+    share(&mut leader, &mut standby);
+    go_on(&mut leader, &mut standby, DURATION / 4);
+    assert!(leads(&standby));
+    assert_eq!(answered.try_recv().unwrap(), Ok(Reply::Accepted));
+    assert_eq!(leader.exit.map(|(code, _)| code), Some(STANDS_BY));
+    let causes: Vec<_> = changes(&standby).into_iter().map(|change| (change.epoch.0, change.cause)).collect();
+    assert_eq!(causes, [(1, LeaderChangeCause::Started), (2, LeaderChangeCause::HandedOver)]);
+}
+
+#[test]
+fn a_job_that_nobody_takes_over_is_led_on() {
+    let mut leader = with_leases(MemoryStore::default());
+    leader.pass(DURATION);
+    let mut answered = ask_for_transfer(&mut leader);
+    leader.pass(DURATION * 9 / 10);
+    assert!(answered.try_recv().is_err(), "it waits for a standby");
+    leader.pass(DURATION);
+    let Ok(Err(CommandError::Conflict(problem))) = answered.try_recv() else { panic!("there is no standby") };
+    assert!(problem.contains("no standby"), "{problem}");
+    assert!(leads(&leader));
+    // Its lease is no longer released.
+    let mut standby = with_leases(leader.store.clone());
+    go_on(&mut leader, &mut standby, DURATION * 2);
+    assert!(leads(&leader) && !leads(&standby));
 }
 
 #[test]

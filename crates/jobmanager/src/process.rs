@@ -8,13 +8,13 @@ use crate::deletions::Deletions;
 use crate::ending::{Ending, Records};
 use crate::enumerators::Enumerators;
 use crate::error::JobManagerError;
-use crate::handle::Handle;
+use crate::handle::{Asked, Handle};
 use crate::ids::Ids;
 use crate::layout::Layout;
 use crate::leader::lease::LeaseRenewal;
 use crate::leader::{Leader, LeaderParts};
 use crate::leadership::claim::{Claim, Claimed, Question};
-use crate::leadership::{Claimant, Leadership, LostRace};
+use crate::leadership::{ClaimReason, Claimant, Leadership, LostRace};
 use crate::members::{MemberSettings, Members};
 use crate::requirements::Declarations;
 use crate::schedule;
@@ -22,7 +22,7 @@ use crate::settings::{AfterJob, JobSpec, Settings};
 use crate::standby::Standby;
 use crate::storage::{Storage, Tickets};
 use crate::timeline::Timeline;
-use crate::view::Frame;
+use crate::view::{self, Frame};
 use reflow_config::Config;
 use reflow_coordination::checkpoint::retention;
 use reflow_coordination::event::Event;
@@ -30,7 +30,7 @@ use reflow_coordination::scheduler::{Identity, Scheduler};
 use reflow_coordination::standby::Verdict;
 use reflow_env::{Input, ListenerId, Location, Output, Pauses, Process, Signal, StoreResult, Ticket};
 use reflow_types::{Bounds, Instant, JobId};
-use reflow_view::{Cluster, CommandError, Readiness};
+use reflow_view::{Cluster, ClusterView, CommandError, LeaderChange, LeaderChangeCause, Readiness, Reply};
 use std::time::Duration;
 use termination::Leaving;
 
@@ -89,8 +89,12 @@ struct Led {
     job: JobId,
     name: String,
     leader: Leader,
+    /// The last leaderships of the job; the last one is this.
+    history: Vec<LeaderChange>,
     timeline: Timeline,
     leaving: Leaving,
+    /// The request of a user to hand the job over.
+    transfer: Option<Asked>,
 }
 
 impl JobManager {
@@ -141,7 +145,7 @@ impl JobManager {
     fn listens(&mut self, now: Instant, address: &str, out: &mut Vec<Output>) {
         tracing::info!(address, root = %self.layout.root(), "listening for TaskManagers");
         match self.settings.lease_duration {
-            None => self.claim(now, out),
+            None => self.claim(now, LeaderChangeCause::Started, None, out),
             Some(duration) => self.stand_by(now, duration, out),
         }
     }
@@ -155,18 +159,28 @@ impl JobManager {
 
     /// Handles what a standby has found.
     fn decide_claim(&mut self, now: Instant, verdict: Verdict, out: &mut Vec<Output>) {
-        match verdict {
+        let (cause, silence) = match verdict {
             Verdict::Wait => return,
-            Verdict::NoLeader => {}
-            Verdict::Released => tracing::info!("the leader has handed the job over: taking it over"),
+            Verdict::NoLeader => (LeaderChangeCause::Started, None),
+            Verdict::Released => {
+                tracing::info!("the leader has handed the job over: taking it over");
+                (LeaderChangeCause::HandedOver, None)
+            }
             Verdict::Silent(silence) => {
                 tracing::info!(?silence, "no JobManager renews its lease: taking the job over");
+                (LeaderChangeCause::LeaseExpired, Some(silence))
             }
-        }
-        self.claim(now, out);
+        };
+        self.claim(now, cause, silence, out);
     }
 
-    fn claim(&mut self, now: Instant, out: &mut Vec<Output>) {
+    fn claim(
+        &mut self,
+        now: Instant,
+        cause: LeaderChangeCause,
+        silence: Option<Duration>,
+        out: &mut Vec<Output>,
+    ) {
         let spec = self.spec.as_ref().expect("the job is there until it is taken over");
         let start_from = self.settings.start_from.as_deref();
         let directory =
@@ -189,6 +203,7 @@ impl JobManager {
                 None => LostRace::TakeNext,
                 Some(_) => LostRace::StandBy,
             },
+            reason: ClaimReason { cause, silence, at: now.as_millis() },
         });
         self.phase = Phase::Claiming(Box::new(claim), Storage::new(self.tickets.clone()));
         self.on_time(now, out);
@@ -196,8 +211,8 @@ impl JobManager {
 
     fn lead(&mut self, now: Instant, leadership: Leadership, out: &mut Vec<Output>) {
         log_start(&leadership);
-        let Leadership { authority, job, resumed, recovered, record, requirements, declarations, earlier } =
-            leadership;
+        let Leadership { authority, job, resumed, recovered, record, .. } = leadership;
+        let Leadership { requirements, declarations, earlier, history, .. } = leadership;
         let epoch = authority.epoch;
         let spec = self.spec.take().expect("the job is taken over once");
         let name = spec.graph.name.clone();
@@ -249,7 +264,8 @@ impl JobManager {
         if let Some(requirements) = requirements {
             leader.adopt_requirements(&requirements, out);
         }
-        let led = Led { job, name, leader, timeline: Timeline::default(), leaving: Leaving::No };
+        let timeline = Timeline::default();
+        let led = Led { job, name, leader, history, timeline, leaving: Leaving::No, transfer: None };
         self.phase = Phase::Leading(Box::new(led));
         self.handle_event(now, Event::Tick, out);
     }
@@ -359,8 +375,12 @@ impl JobManager {
                     match desk.carry_out(now, asked.command.clone(), out) {
                         Ok(CommandOutcome::Answered(reply)) => Ok(reply),
                         Ok(CommandOutcome::ShutDown) => {
-                            asked.answer(Ok(reflow_view::Reply::Accepted));
+                            asked.answer(Ok(Reply::Accepted));
                             self.shut_down(now, out);
+                            continue;
+                        }
+                        Ok(CommandOutcome::Transferring) => {
+                            self.transfer(now, asked, out);
                             continue;
                         }
                         Ok(CommandOutcome::Inspecting(task_manager, inquiry)) => {
@@ -388,7 +408,8 @@ impl JobManager {
         let (Phase::Leading(led) | Phase::Ending(led, _)) = &mut self.phase else { return };
         let Some(epoch) = led.leader.deposed else { return };
         let name = led.name.clone();
-        if led.hand_over_until().is_some() {
+        led.answer_transfer(Ok(Reply::Accepted));
+        if matches!(led.leaving, Leaving::HandsOver(_)) {
             return self.exit(
                 0,
                 format!("another JobManager has taken over job {name} (leadership {epoch})"),
@@ -417,7 +438,8 @@ impl JobManager {
                 clock: self.clock.clone(),
             };
             let ending = Box::new(Ending::new(now, end, records, self.tickets.clone()));
-            let Phase::Leading(led) = std::mem::replace(&mut self.phase, Phase::Ended) else { return };
+            let Phase::Leading(mut led) = std::mem::replace(&mut self.phase, Phase::Ended) else { return };
+            led.answer_transfer(Err(CommandError::Conflict("the job has ended".to_owned())));
             self.phase = Phase::Ending(led, ending);
             self.changed = true;
             self.on_time(now, out);
@@ -452,12 +474,16 @@ impl JobManager {
         let view = match &mut self.phase {
             Phase::Leading(led) | Phase::Ending(led, _) | Phase::Shown(led, _) => {
                 let mut view = self.frame.leading(now, led.job, &led.leader, &self.handle.view());
+                view.leadership = view::leadership(&led.history, &led.leader);
                 led.timeline.follow(&mut view);
                 view.readiness = readiness;
                 view
             }
             Phase::Ended => return,
-            Phase::Opening | Phase::StandingBy(_) | Phase::Claiming(..) => self.frame.starting(now),
+            Phase::StandingBy(_) => {
+                ClusterView { readiness: Readiness::StandingBy, ..self.frame.starting(now) }
+            }
+            Phase::Opening | Phase::Claiming(..) => self.frame.starting(now),
         };
         self.handle.publish(view);
         self.view_at = now;

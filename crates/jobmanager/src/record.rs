@@ -46,7 +46,13 @@ mod tests {
     use reflow_types::JobId;
 
     fn epoch() -> EpochRecord {
-        EpochRecord { job: JobId(0xea844a69), fresh: true, started_at: 1_700_000_000_000, leader: JobId(7) }
+        EpochRecord {
+            job: JobId(0xea844a69),
+            fresh: true,
+            started_at: 1_700_000_000_000,
+            leader: JobId(7),
+            history: vec![],
+        }
     }
 
     #[test]

@@ -4,11 +4,12 @@
 //! events: at most 600 kB, and as much again for the published view. The history begins when a JobManager becomes the leader.
 //! It is derived from the published views, so no other code reports to it.
 
-use reflow_types::{CheckpointId, MAX_WATERMARK};
+use reflow_types::{CheckpointId, LeaderEpoch, MAX_WATERMARK};
 use reflow_view::RescaleId;
 use reflow_view::{
-    CheckpointOutcome, ClusterView, Figure, JobStatus, JobView, LatencyPoint, SubtaskView, TerminalState,
-    TimelineEvent, TimelineEventKind, TimelinePoint, TimelineView, VertexView,
+    CheckpointOutcome, ClusterView, Figure, JobStatus, JobView, LatencyPoint, LeaderChange,
+    LeaderChangeCause, LeadershipView, SubtaskView, TakeoverView, TerminalState, TimelineEvent,
+    TimelineEventKind, TimelinePoint, TimelineView, VertexView,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -44,6 +45,7 @@ struct Seen {
     checkpoints: BTreeSet<CheckpointId>,
     scaled_at_ms: i64,
     restarts: u64,
+    leadership: Option<LeaderEpoch>,
 }
 
 impl Timeline {
@@ -55,6 +57,7 @@ impl Timeline {
             level.add(point, step_ms, capacity);
         }
         let mut events = self.seen.news(view.now_ms, job);
+        events.extend(self.seen.leader_changes(&view.leadership, job.status));
         events.sort_by_key(|event| event.at_ms);
         self.events.extend(events);
         let excess = self.events.len().saturating_sub(MAX_EVENTS);
@@ -228,6 +231,31 @@ impl Seen {
         events
     }
 
+    /// The changes of the leader since the job began. The last one is recorded when it is known what became of the tasks.
+    fn leader_changes(&mut self, leadership: &LeadershipView, status: JobStatus) -> Vec<TimelineEvent> {
+        let last = leadership.changes.last().map(|change| change.epoch);
+        let is_decided =
+            leadership.takeover.is_some() || status == JobStatus::Running || status.is_terminal();
+        let noted = self.leadership;
+        let changes = leadership.changes.iter().skip(1);
+        let new =
+            changes.filter(|change| Some(change.epoch) > noted && (Some(change.epoch) < last || is_decided));
+        let events: Vec<_> = new
+            .map(|change| {
+                self.leadership = Some(change.epoch);
+                let own = leadership.takeover.as_ref().filter(|_| Some(change.epoch) == last);
+                let outcome = match own {
+                    None => String::new(),
+                    Some(TakeoverView::Adopted) => "; the tasks run on".to_owned(),
+                    Some(TakeoverView::Restarted { reason }) => format!("; the job restarts: {reason}"),
+                };
+                let text = format!("leadership {}: {}{outcome}", change.epoch, in_words(change));
+                event(change.at_ms, TimelineEventKind::LeaderChange, change.epoch.to_string(), &text)
+            })
+            .collect();
+        events
+    }
+
     /// The decisions of the autoscaler.
     fn decisions(&mut self, job: &JobView) -> Vec<TimelineEvent> {
         let noted_ms = self.scaled_at_ms;
@@ -257,6 +285,16 @@ impl Seen {
         }
         self.checkpoints = known;
         events
+    }
+}
+
+fn in_words(change: &LeaderChange) -> String {
+    match (change.cause, change.silent_ms) {
+        (LeaderChangeCause::Started, _) => "a JobManager was started".to_owned(),
+        (LeaderChangeCause::HandedOver, _) => "the former leader handed the job over".to_owned(),
+        (LeaderChangeCause::LeaseExpired, silent_ms) => {
+            format!("the former leader was silent for {} ms", silent_ms.unwrap_or(0))
+        }
     }
 }
 

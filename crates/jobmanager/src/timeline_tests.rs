@@ -155,3 +155,32 @@ fn failed_checkpoint() -> CheckpointView {
         vertices: vec![],
     }
 }
+
+/// Former changes are known from the record of the leadership.
+#[test]
+fn changes_of_the_leader_are_told_with_what_became_of_the_tasks() {
+    let mut timeline = Timeline::default();
+    let change =
+        |epoch, at_ms, cause, silent_ms| LeaderChange { epoch: LeaderEpoch(epoch), at_ms, cause, silent_ms };
+    let changes = vec![
+        change(1, 5, LeaderChangeCause::Started, None),
+        change(2, 700, LeaderChangeCause::HandedOver, None),
+        change(4, 9_000, LeaderChangeCause::LeaseExpired, Some(3_010)),
+    ];
+    let mut follow = |status, takeover| {
+        let job = JobView { status, ..job() };
+        let leadership = LeadershipView { changes: changes.clone(), takeover };
+        let mut view = ClusterView { now_ms: 10_000, leadership, jobs: vec![job], ..ClusterView::default() };
+        timeline.follow(&mut view);
+        let events = view.jobs[0].timeline.events.clone();
+        let events = events.into_iter().filter(|event| event.kind == TimelineEventKind::LeaderChange);
+        events.map(|event| (event.at_ms, event.text)).collect::<Vec<_>>()
+    };
+    let former = (700, "leadership 2: the former leader handed the job over".to_owned());
+    assert_eq!(follow(JobStatus::Created, None).first(), Some(&former));
+    let own = "leadership 4: the former leader was silent for 3010 ms; the tasks run on";
+    for _ in 0..2 {
+        let shown = follow(JobStatus::Running, Some(TakeoverView::Adopted));
+        assert_eq!(shown, [former.clone(), (9_000, own.to_owned())]);
+    }
+}

@@ -7,8 +7,9 @@ mod rescales;
 use crate::leader::Leader;
 use crate::schedule::strategy_in_words;
 use reflow_config::{Config, options};
+use reflow_coordination::scheduler::Takeover;
 use reflow_types::{Instant, JobId};
-use reflow_view::{ClusterView, ExecutionConfigView};
+use reflow_view::{ClusterView, ExecutionConfigView, LeaderChange, LeadershipView, TakeoverView};
 use std::collections::BTreeMap;
 
 /// The parts that do not change while the process runs.
@@ -62,6 +63,15 @@ impl Frame {
             ..self.starting(now)
         }
     }
+}
+
+/// The leaderships of the job, and what became of the attempt that ran under the former leader.
+pub(crate) fn leadership(history: &[LeaderChange], leader: &Leader) -> LeadershipView {
+    let takeover = leader.scheduler.view().takeover.map(|takeover| match takeover {
+        Takeover::Adopted(_) => TakeoverView::Adopted,
+        Takeover::NewAttempt { reason, .. } => TakeoverView::Restarted { reason: reason.clone() },
+    });
+    LeadershipView { changes: history.to_vec(), takeover }
 }
 
 /// Parts of the names whose values are not shown; those of Flink.

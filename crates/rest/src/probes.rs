@@ -26,6 +26,7 @@ fn readiness(readiness: Readiness) -> Response {
     let problem = match readiness {
         Readiness::Leading => "",
         Readiness::Starting => "not the leader yet",
+        Readiness::StandingBy => "another JobManager leads",
         Readiness::StorageSilent => "the checkpoint storage does not answer",
     };
     answer(readiness == Readiness::Leading, problem)

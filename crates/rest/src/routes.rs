@@ -69,6 +69,8 @@ fn api<C: Cluster>() -> Api<C> {
         .get("/config", read::dashboard_config)
         .get("/overview", read::overview)
         .on(Method::DELETE, "/cluster", delete(act::shut_down::<C>))
+        .get("/leader", read::leader)
+        .on(Method::POST, "/leader/transfer", post(act::transfer_leadership::<C>))
         .get("/jobmanager/config", read::jobmanager_config)
         .get("/jobmanager/metrics", read::jobmanager_metrics)
         .get("/applications/overview", read::applications_overview)

@@ -29,6 +29,9 @@ pub fn document() -> OpenApi {
     api.get("/config", "The configuration of the web interface", one::<DashboardConfig>);
     api.get("/overview", "The cluster: TaskManagers, slots, jobs by status", one::<ClusterOverview>);
     api.add(HttpMethod::Delete, "/cluster", "Ends the JobManager after a checkpoint, as SIGTERM does", 200, one::<Accepted>).refused(&[500, 503]);
+    api.get("/leader", "Whether this JobManager leads, and the last leaderships of the job. Not in Flink", one::<Leader>);
+    api.add(HttpMethod::Post, "/leader/transfer", "Hands the job over to a standby, which leads when this is answered. Not in Flink", 200, one::<Accepted>)
+        .refused(&[409, 500, 503]);
     api.get("/jobmanager/config", "The effective configuration, without secrets", many::<ConfigEntry>);
     api.get("/jobmanager/metrics", "The JobManager's metrics", many::<Metric>).query(&[GET]);
     api.get("/applications/overview", "The applications: the job, as Flink's dashboard shows it first", one::<ApplicationsOverview>);

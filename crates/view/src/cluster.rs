@@ -119,6 +119,8 @@ pub enum Command {
     /// End the JobManager after a checkpoint, as SIGTERM does; its next start resumes the job. Reply:
     /// [`Reply::Accepted`]. Repeating it changes nothing.
     ShutDown,
+    /// Hand the job over to a standby. Reply: [`Reply::Accepted`] once another JobManager leads.
+    TransferLeadership,
     /// Move all jobs off a TaskManager, which then ends. Reply: [`Reply::Accepted`], or [`Reply::Triggered`] if a
     /// savepoint or checkpoint is taken first; if that fails, the TaskManager stays.
     DrainTaskManager {

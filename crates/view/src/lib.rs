@@ -25,6 +25,7 @@ mod checkpoint;
 mod cluster;
 mod id;
 mod job;
+mod leadership;
 mod readiness;
 mod rescale;
 mod status;
@@ -42,6 +43,7 @@ pub use checkpoint::{
 pub use cluster::{Cluster, ClusterProcess, Command, CommandError, OperationStatus, Reply};
 pub use id::{RequestId, RescaleId};
 pub use job::{ExceptionView, ExecutionConfigView, JobView};
+pub use leadership::{LeaderChange, LeaderChangeCause, LeadershipView, TakeoverView};
 pub use readiness::Readiness;
 pub use rescale::{
     LiveOutcomeView, LivePhaseView, LiveRescaleView, RescaleConfigView, RescaleCounts, RescaleView,
@@ -73,6 +75,8 @@ pub struct ClusterView {
     pub configuration: BTreeMap<String, String>,
     /// Whether the JobManager can do its work.
     pub readiness: Readiness,
+    /// Which JobManagers have led the job.
+    pub leadership: LeadershipView,
     /// Whether jobs may be cancelled over REST.
     pub cancel_enabled: bool,
     /// Whether the parallelism may be changed over REST.

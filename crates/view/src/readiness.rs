@@ -6,6 +6,8 @@ pub enum Readiness {
     /// It does not lead its job yet.
     #[default]
     Starting,
+    /// Another JobManager leads the job.
+    StandingBy,
     /// It leads its job, or shows the one that has ended.
     Leading,
     /// It leads its job, but the checkpoint storage has not answered for some time.

@@ -28,7 +28,7 @@ pub enum JobStatus {
     Restarting,
     /// This JobManager has stopped running the job; another one may resume it.
     Suspended,
-    /// A new JobManager looks for tasks that still run. Reflow does not use it.
+    /// A new JobManager looks for tasks that still run.
     Reconciling,
 }
 

@@ -82,6 +82,8 @@ pub enum TimelineEventKind {
     Restart,
     /// The autoscaler decided to change the parallelism, or advised it.
     Autoscaler,
+    /// Another JobManager has become the leader.
+    LeaderChange,
     /// The job changed its state.
     State,
 }

@@ -11,7 +11,7 @@ export interface Mark {
   t: number;
   /** Until when, for what takes its time. */
   until?: number;
-  kind: "rescale" | "failure" | "restart" | "checkpoint" | "checkpoint-failed" | "state";
+  kind: "rescale" | "failure" | "restart" | "leader-change" | "checkpoint" | "checkpoint-failed" | "state";
   title: string;
   href?: string;
 }
@@ -156,6 +156,7 @@ export class Chart extends Component<Props, Look> {
       rescale: "M0 -6L6 0L0 6L-6 0Z",
       failure: "M-4.500 -4.500L4.500 4.500M4.500 -4.500L-4.500 4.500",
       restart: "M4 -3A5 5 0 1 0 5 1M5 -6V-2.500H1.500",
+      "leader-change": "M-5 -2.500H5L2 -5M5 2.500H-5L-2 5",
       checkpoint: "M0 -4V4",
       "checkpoint-failed": "M0 -5L5.500 4.500H-5.500Z",
       state: "M-4 0A4 4 0 1 0 4 0A4 4 0 1 0 -4 0",

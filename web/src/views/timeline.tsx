@@ -25,6 +25,7 @@ const kinds: Record<string, Mark["kind"]> = {
   FAILURE: "failure",
   CHECKPOINT_FAILED: "checkpoint-failed",
   RESTART: "restart",
+  LEADER_CHANGE: "leader-change",
   STATE: "state",
 };
 
@@ -202,6 +203,7 @@ export function Timeline({ state }: { state: State }) {
           <span class="mark-key rescale">◆ rescale</span>
           <span class="mark-key failure">✕ failure</span>
           <span class="mark-key restart">↻ restart</span>
+          <span class="mark-key leader-change">⇄ leader change</span>
           <span class="mark-key checkpoint">| checkpoint</span>
           <span class="mark-key checkpoint-failed">▲ checkpoint failed</span>
         </p>

@@ -9,6 +9,7 @@ pub(crate) mod exceptions;
 pub(crate) mod generate;
 pub(crate) mod graph;
 pub(crate) mod info;
+pub(crate) mod leader;
 pub(crate) mod list;
 pub(crate) mod logs;
 pub(crate) mod metrics;

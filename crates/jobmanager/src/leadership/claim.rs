@@ -54,6 +54,7 @@ use reflow_coordination::manifest::{self, Decision, Lineage, Manifest};
 use reflow_coordination::requirements::RequestedBounds;
 use reflow_env::{Location, ObjectMeta, PutMode, StoreError, StoreOp, StoreReply, StoreResult};
 use reflow_types::{CheckpointId, Instant, JobId, LeaderEpoch, VertexId, injected_fault};
+use reflow_view::LeaderChange;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -126,6 +127,8 @@ pub(crate) struct Claim {
     /// Whether a new job begins, whatever the last one is.
     begin_new: bool,
     record: Bytes,
+    /// The leaderships of the job before this one.
+    history: Vec<LeaderChange>,
     found: Findings,
     savepoint: Option<Box<Manifest>>,
     recovered: Recovered,
@@ -163,6 +166,7 @@ impl Claim {
             search: Search::default(),
             fresh: true,
             record: Bytes::new(),
+            history: Vec::new(),
             found: Findings::default(),
             savepoint: None,
             recovered: Recovered::default(),
@@ -304,6 +308,7 @@ impl Claim {
     fn take_epochs(&mut self, epochs: Vec<LeaderEpoch>) {
         let last = epochs.last().copied();
         self.earlier = epochs;
+        self.history.clear();
         self.search = Search::default();
         self.epoch = last.unwrap_or_default().max(self.highest_seen).next();
         match last {
@@ -323,6 +328,7 @@ impl Claim {
             match record::decode::<EpochRecord>(&bytes) {
                 Ok(record) => {
                     self.search.recorded = Some(epoch);
+                    self.history = record.history;
                     self.resume(record.job);
                 }
                 // The record before it may belong to a former job, and the last job would be started without its
@@ -373,12 +379,15 @@ impl Claim {
     fn create_fresh_epoch(&mut self) {
         self.job = self.by.new_job;
         self.fresh = true;
+        self.history.clear();
         self.create_epoch();
     }
 
     fn create_epoch(&mut self) {
         let (job, fresh, started_at) = (self.job, self.fresh, self.by.started_at);
-        let record = EpochRecord { job, fresh, started_at, leader: self.by.new_job };
+        self.history = self.by.reason.added_to(std::mem::take(&mut self.history), self.epoch);
+        let history = self.history.clone();
+        let record = EpochRecord { job, fresh, started_at, leader: self.by.new_job, history };
         self.record = record::encode(&record);
         let (at, body) = (self.by.layout.epoch(self.epoch), self.record.clone());
         self.question(Purpose::Epoch, StoreOp::Put { at, body, mode: PutMode::Create });
@@ -551,6 +560,7 @@ impl Claim {
             recovered: std::mem::take(&mut self.recovered),
             authority,
             earlier: std::mem::take(&mut self.earlier),
+            history: std::mem::take(&mut self.history),
             record: self.record.clone(),
             requirements: self.found.requirements.take(),
             declarations: std::mem::take(&mut self.found.declarations),

@@ -2,17 +2,21 @@
 //! JobManager.
 
 use super::{JobManager, Led, Phase};
+use crate::handle::Asked;
 use reflow_config::Termination;
 use reflow_coordination::event::Event;
 use reflow_env::Output;
 use reflow_types::Instant;
+use reflow_view::{CommandError, Reply};
 
 /// What a JobManager does that was told to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Leaving {
     No,
-    /// It waits until this moment for a standby to take the job over.
+    /// It waits until this moment for a standby to take the job over, and ends then.
     HandsOver(Instant),
+    /// It waits as well, and then stands by, or leads on if nobody takes the job over.
+    Transfers(Instant),
     /// It ends its tasks after a checkpoint.
     Suspends,
 }
@@ -24,15 +28,31 @@ impl Led {
         self.leaving == Leaving::No && !self.leader.scheduler.view().state.is_ending()
     }
 
+    /// Answers the user who has asked it to hand the job over.
+    pub(super) fn answer_transfer(&mut self, result: Result<Reply, CommandError>) {
+        if let Some(asked) = self.transfer.take() {
+            asked.answer(result);
+        }
+    }
+
     /// Until when it waits for a standby.
     pub(super) fn hand_over_until(&self) -> Option<Instant> {
-        if let Leaving::HandsOver(until) = self.leaving { Some(until) } else { None }
+        match self.leaving {
+            Leaving::HandsOver(until) | Leaving::Transfers(until) => Some(until),
+            Leaving::No | Leaving::Suspends => None,
+        }
     }
 }
 
 impl JobManager {
     /// Handles SIGTERM. A standby takes the job over, if there is one.
     pub(super) fn on_terminate(&mut self, now: Instant, out: &mut Vec<Output>) {
+        if let Phase::Leading(led) = &mut self.phase
+            && let Leaving::Transfers(until) = led.leaving
+        {
+            led.leaving = Leaving::HandsOver(until);
+            return;
+        }
         if let Phase::Leading(led) = &mut self.phase
             && led.may_be_left()
             && let Some(wait) = led.leader.release(now)
@@ -46,12 +66,40 @@ impl JobManager {
 
     /// No standby has taken the job over.
     pub(super) fn stop_waiting(&mut self, now: Instant, out: &mut Vec<Output>) {
-        if let Phase::Leading(led) = &mut self.phase {
-            tracing::info!("there is no standby");
-            led.leaving = Leaving::No;
-            led.leader.keep(now);
+        let Phase::Leading(led) = &mut self.phase else { return };
+        tracing::info!("there is no standby");
+        let ends = matches!(led.leaving, Leaving::HandsOver(_));
+        led.leaving = Leaving::No;
+        led.leader.keep(now);
+        led.answer_transfer(Err(CommandError::Conflict(
+            "no standby has taken the job over, so this JobManager leads on: start a second one with the same job and options"
+                .to_owned(),
+        )));
+        if ends {
+            self.terminate(now, out);
         }
-        self.terminate(now, out);
+    }
+
+    /// Hands the job over because a user requested it.
+    pub(super) fn transfer(&mut self, now: Instant, asked: Asked, out: &mut Vec<Output>) {
+        let Phase::Leading(led) = &mut self.phase else {
+            return asked.answer(Err(CommandError::Conflict("the job has ended".to_owned())));
+        };
+        if !led.may_be_left() {
+            let text = "the job or this JobManager is ending: it is not handed over".to_owned();
+            return asked.answer(Err(CommandError::Conflict(text)));
+        }
+        match led.leader.release(now) {
+            None => asked.answer(Err(CommandError::Conflict(
+                "this JobManager has no standby: set high-availability.type to storage, and start a second one".to_owned(),
+            ))),
+            Some(wait) => {
+                tracing::info!("asked to hand the job over to a standby");
+                led.leaving = Leaving::Transfers(now + wait);
+                led.transfer = Some(asked);
+                self.on_time(now, out);
+            }
+        }
     }
 
     /// Ends without a standby.

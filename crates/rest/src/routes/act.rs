@@ -56,6 +56,11 @@ pub(super) async fn shut_down<C: Cluster>(State(cluster): State<Arc<C>>) -> Outc
     accept(cluster, Command::ShutDown, StatusCode::OK).await
 }
 
+/// `POST /leader/transfer`, which Flink does not have
+pub(super) async fn transfer_leadership<C: Cluster>(State(cluster): State<Arc<C>>) -> Outcome {
+    accept(cluster, Command::TransferLeadership, StatusCode::OK).await
+}
+
 /// `POST /applications/:id/cancel`
 pub(super) async fn cancel_application<C: Cluster>(
     State(cluster): State<Arc<C>>,

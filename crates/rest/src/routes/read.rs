@@ -15,8 +15,8 @@ use reflow_schema::{
     ApplicationDetails, ApplicationExceptions, ApplicationsOverview, AttemptAccumulators, Backpressure,
     Checkpoint, CheckpointConfig, Checkpoints, ClusterOverview, DEFAULT_MAX_EXCEPTIONS, DashboardConfig,
     DataSets, Environment, Exceptions, ExecutionResult, JobAccumulators, JobConfig, JobDetails, JobPlan,
-    JobStatusInfo, Jobs, JobsOverview, Plan, Rescale, RescalesConfig, RescalesOverview, RescalesSummary,
-    Subtask, SubtaskTimes, SubtasksAccumulators, TaskManagerDetails, TaskManagers, Timeline,
+    JobStatusInfo, Jobs, JobsOverview, Leader, Plan, Rescale, RescalesConfig, RescalesOverview,
+    RescalesSummary, Subtask, SubtaskTimes, SubtasksAccumulators, TaskManagerDetails, TaskManagers, Timeline,
     VertexAccumulators, VertexCheckpoint, VertexDetails, VertexTaskManagers, metrics, metrics::Metrics,
 };
 use reflow_types::{JobId, TaskManagerId};
@@ -60,6 +60,10 @@ pub(super) fn dashboard_config(ask: &Ask<'_>) -> Answer {
 
 pub(super) fn overview(ask: &Ask<'_>) -> Answer {
     json(&ClusterOverview::of(ask.view))
+}
+
+pub(super) fn leader(ask: &Ask<'_>) -> Answer {
+    json(&Leader::of(ask.view))
 }
 
 pub(super) fn jobmanager_config(ask: &Ask<'_>) -> Answer {

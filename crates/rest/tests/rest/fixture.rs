@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use reflow_types::inspection::{Inquiry, Inspection, InspectionError};
-use reflow_types::{AttemptNumber, CheckpointId, JobId, SubtaskIndex, TaskManagerId, VertexId};
+use reflow_types::{AttemptNumber, CheckpointId, JobId, LeaderEpoch, SubtaskIndex, TaskManagerId, VertexId};
 use reflow_view::*;
 use reflow_view::{Cluster, Command, CommandError, OperationStatus, Reply, RequestId, RescaleId};
 
@@ -42,6 +42,7 @@ impl FakeCluster {
             Ok(match command {
                 Command::Cancel { .. }
                 | Command::ShutDown
+                | Command::TransferLeadership
                 | Command::UpdateRequirements { .. }
                 | Command::DrainTaskManager { force: false, .. } => Reply::Accepted,
                 Command::TriggerSavepoint { .. }
@@ -85,6 +86,23 @@ pub(crate) fn cluster() -> ClusterView {
             .into(),
         cancel_enabled: true,
         rescale_enabled: true,
+        leadership: LeadershipView {
+            changes: vec![
+                LeaderChange {
+                    epoch: LeaderEpoch(1),
+                    at_ms: 1_795_330_399_000,
+                    cause: LeaderChangeCause::Started,
+                    silent_ms: None,
+                },
+                LeaderChange {
+                    epoch: LeaderEpoch(2),
+                    at_ms: 1_795_330_403_000,
+                    cause: LeaderChangeCause::LeaseExpired,
+                    silent_ms: Some(3_010),
+                },
+            ],
+            takeover: Some(TakeoverView::Adopted),
+        },
         metrics: [("Status.JVM.Memory.Heap.Used".to_owned(), 84_448_064.0)].into(),
         task_managers: TASK_MANAGERS.map(task_manager).into(),
         jobs: vec![job()],

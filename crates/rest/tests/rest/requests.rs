@@ -322,6 +322,18 @@ async fn the_timeline_is_shown_whole_or_from_a_time_on() {
 }
 
 #[tokio::test]
+async fn the_leader_is_shown_and_changed() {
+    let server = obedient().await;
+    let leader = server.get("/leader").await.json();
+    let since = 1_795_330_403_000_i64;
+    let last = json!({ "epoch": 2, "since": since, "cause": "LEASE_EXPIRED", "silent-ms": 3_010 });
+    assert_eq!((&leader["status"], &leader["takeover"]), (&json!("LEADING"), &json!("ADOPTED")));
+    assert_eq!(leader["leaderships"][1], last);
+    assert_eq!(server.request("POST", "/leader/transfer", "").await.status, 200);
+    assert_eq!(*server.cluster.commands.lock().unwrap(), [reflow_view::Command::TransferLeadership]);
+}
+
+#[tokio::test]
 async fn rescaling_can_be_switched_off() {
     let cluster = reflow_view::ClusterView { rescale_enabled: false, ..fixture::cluster() };
     let server = Server::start(FakeCluster::obedient(cluster)).await;
