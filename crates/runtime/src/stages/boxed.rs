@@ -133,6 +133,7 @@ erase! {
         resume(most: usize) -> Option<usize>;
         snapshot(context: &mut SnapshotContext<'_>);
         prepared() -> Result<bool, String>;
+        deliver(now: Instant) -> bool;
         barrier(checkpoint: CheckpointId);
         prepare(wiring: Option<&Wiring>);
         abandon();
