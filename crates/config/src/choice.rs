@@ -91,6 +91,16 @@ choice! {
 }
 
 choice! {
+    /// What restarts after a failure.
+    FailoverStrategy {
+        /// The pipeline in which it happened.
+        Region = ["region"],
+        /// The job.
+        Full = ["full"],
+    }
+}
+
+choice! {
     /// What SIGTERM means to a JobManager.
     Termination {
         /// The job is suspended after a checkpoint.

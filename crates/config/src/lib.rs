@@ -45,8 +45,8 @@ pub mod value;
 mod yaml;
 
 pub use choice::{
-    CheckpointingMode, HighAvailability, RestartStrategy, Scheduler, SchedulerMode, TaskManagerProvider,
-    Termination,
+    CheckpointingMode, FailoverStrategy, HighAvailability, RestartStrategy, Scheduler, SchedulerMode,
+    TaskManagerProvider, Termination,
 };
 pub use config::{Config, Effective};
 pub use error::ConfigError;

@@ -164,11 +164,6 @@ static TABLE: &[Unsupported] = &[
         &["no_claim"],
         "the savepoint from which a job starts is never deleted",
     ),
-    built_in(
-        "jobmanager.execution.failover-strategy",
-        &["full", "region"],
-        "a failure restarts all tasks of the job",
-    ),
     built_in("pipeline.operator-chaining", &["true"], "operators are always chained where possible"),
     built_in("pipeline.operator-chaining.enabled", &["true"], "operators are always chained where possible"),
     built_in("rest.bind-port", &["8081"], "set rest.port"),

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use reflow_graph::VertexIndex;
 use reflow_protocol::command::{AttemptCommand, CheckpointCommand, Command};
 use reflow_protocol::deployment::{Attempt, Deployment};
+use reflow_protocol::regions::RegionRestart;
 use reflow_protocol::rescale::Preparation;
 use reflow_protocol::snapshot::OperatorState;
 use reflow_types::{CheckpointId, ExecutorId, SubtaskId};
@@ -39,6 +40,21 @@ pub enum Action {
         attempt: Attempt,
         /// The executors that run a part of it.
         executors: Vec<ExecutorId>,
+    },
+    /// End the subtasks of regions on these executors, while the others run on. Each answers by
+    /// [`ExecutorReport::RegionsCanceled`](reflow_protocol::report::ExecutorReport::RegionsCanceled).
+    CancelRegions {
+        restart: RegionRestart,
+        /// The executors that run a part of these regions.
+        executors: Vec<ExecutorId>,
+    },
+    /// Deploy the next subtasks of regions.
+    DeployRegions {
+        restart: RegionRestart,
+        /// With the graph of all regions, and the state of the next subtasks.
+        deployment: Box<Deployment>,
+        /// The states of these regions' enumerators in the restored checkpoint: `(operator uid, state)`.
+        enumerators: Vec<(String, Bytes)>,
     },
     /// End what these executors run of an attempt of a former leader that the job does not use. Nothing waits for it.
     DropAttempt { attempt: Attempt, executors: Vec<ExecutorId> },

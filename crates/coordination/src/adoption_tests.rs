@@ -37,6 +37,7 @@ fn graph() -> ExecutionGraph {
     let placed = |first: u64, table| ExecutionVertex {
         subtasks: vec![subtask(first, FIRST), subtask(first + 1, SECOND)],
         table,
+        attempt: Attempt::default(),
     };
     ExecutionGraph { vertices: vec![placed(1, None), placed(3, Some(OwnershipTable::initial(max(), 2)))] }
 }

@@ -53,6 +53,15 @@ pub enum Cause {
     Failure,
 }
 
+/// What restarts after a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failover {
+    /// The regions that it concerns, if they can restart alone.
+    Region,
+    /// The job.
+    Full,
+}
+
 /// When a job restarts after the loss of an executor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LostExecutorRestart {

@@ -85,6 +85,33 @@ pub fn parallelism(job: &JobGraph, bounds: &[ParallelismBounds], slots: u32) -> 
         optional -= extra;
         of_group[g] = groups[g].lower + extra;
     }
+    Some(in_groups(job, bounds, &groups, of_group))
+}
+
+/// The same slots shared out as they are in an attempt with this parallelism, if `planned` has as many and the bounds allow
+/// it. So a job does not move only because its slots could be shared out more evenly.
+pub fn as_before(
+    job: &JobGraph,
+    bounds: &[ParallelismBounds],
+    planned: &Parallelism,
+    former: &[u32],
+) -> Option<Parallelism> {
+    let groups = sharing_groups(job, bounds);
+    let width = |group: &SharingGroup<'_>| group.vertices.iter().map(|v| former[usize::from(v.0)]).max();
+    let widths: Vec<u32> = groups.iter().filter_map(width).collect();
+    let allowed =
+        groups.iter().zip(&widths).all(|(group, width)| (group.lower..=group.upper).contains(width));
+    let as_many = widths.iter().sum::<u32>() == planned.groups.iter().sum::<u32>();
+    (allowed && as_many).then(|| in_groups(job, bounds, &groups, widths))
+}
+
+/// The parallelism of the vertices of groups with these numbers of slots.
+fn in_groups(
+    job: &JobGraph,
+    bounds: &[ParallelismBounds],
+    groups: &[SharingGroup<'_>],
+    of_group: Vec<u32>,
+) -> Parallelism {
     let mut vertices = vec![0; job.vertices.len()];
     for (group, slots) in groups.iter().zip(&of_group) {
         for index in &group.vertices {
@@ -93,7 +120,7 @@ pub fn parallelism(job: &JobGraph, bounds: &[ParallelismBounds], slots: u32) -> 
         }
     }
     job.cap_forward(&mut vertices);
-    Some(Parallelism { vertices, groups: of_group })
+    Parallelism { vertices, groups: of_group }
 }
 
 /// Where the subtasks of an attempt were or will be: by vertex, by index.

@@ -1,13 +1,14 @@
 //! The attempt that an executor runs: its subtasks, their slots, and the next graph of a live rescale.
 
-use super::builder::Builder;
+use super::builder::{Builder, RegionPeers};
 use super::record::Record;
 use super::rescale::NextGraph;
 use super::slots::Slots;
-use reflow_graph::{ExecutionGraph, VertexIndex};
-use reflow_protocol::adoption::{AttemptReport, ReportedStatus, RescaleProgress};
+use reflow_graph::{ExecutionGraph, RegionIndex, Regions, VertexIndex};
+use reflow_protocol::adoption::{AttemptReport, RescaleProgress};
 use reflow_protocol::deployment::{Attempt, Deployment};
 use reflow_protocol::failure::Failure;
+use reflow_protocol::regions::RegionRestart;
 use reflow_protocol::report::SubtaskEvent;
 use reflow_protocol::snapshot::Restore;
 use reflow_runtime::{DeployedTask, Restored, SlotCommand};
@@ -24,10 +25,10 @@ pub(super) struct Running {
     pub(super) subtasks: BTreeMap<SubtaskId, usize>,
     /// Subtasks that have finished.
     pub(super) finished: BTreeSet<SubtaskId>,
-    /// The executors with which the subtasks exchange records.
-    pub(super) peers: BTreeSet<ExecutorId>,
-    /// Whether a task has failed, so that all of them have been or are being dropped.
-    pub(super) failed: bool,
+    /// The executors with which the subtasks of each region exchange records.
+    pub(super) peers: RegionPeers,
+    /// The regions whose tasks have been or are being dropped, because one has failed or the region restarts.
+    pub(super) ended: BTreeSet<RegionIndex>,
     /// The graph that is being prepared or to which the attempt is changing.
     pub(super) next: Option<NextGraph>,
     pub(super) record: Record,
@@ -36,22 +37,47 @@ pub(super) struct Running {
 impl Running {
     /// An attempt without subtasks in this executor.
     pub(super) fn nothing_of(attempt: Attempt, record: Record) -> Self {
-        let (subtasks, finished, peers) = Default::default();
-        Self { attempt, subtasks, finished, peers, failed: false, next: None, record }
+        let (subtasks, finished, peers, ended) = Default::default();
+        Self { attempt, subtasks, finished, peers, ended, next: None, record }
     }
 
-    /// An attempt with this executor's subtasks of the deployment, whose tasks are not built yet.
-    fn of(builder: &Builder<'_>, deployment: &Deployment, graph: &Arc<ExecutionGraph>) -> Self {
-        let record = Record::new(graph.clone(), deployment.checkpoint);
-        let mut running = Self::nothing_of(deployment.attempt, record);
-        running.peers = builder.peers(graph);
-        let restore: BTreeMap<SubtaskId, &Restore> =
-            deployment.restore.iter().map(|(subtask, restore)| (*subtask, restore)).collect();
-        for (vertex, _, subtask) in graph.subtasks().filter(|(_, _, subtask)| builder.is_here(subtask)) {
-            running.subtasks.insert(subtask.id, subtask.slot.index as usize);
-            running.record.add(subtask.id, builder.reads(vertex), restore.get(&subtask.id).copied());
+    /// Adds this executor's subtasks of a deployment, whose tasks are not built yet.
+    fn add(&mut self, builder: &Builder<'_>, building: &Building) {
+        self.peers = builder.peers(&building.graph);
+        for (vertex, index) in &building.left {
+            let subtask = &building.graph.vertex(*vertex).subtasks[index.0 as usize];
+            self.subtasks.insert(subtask.id, subtask.slot.index as usize);
+            self.record.add(subtask.id, builder.reads(*vertex), building.restore.get(&subtask.id));
         }
-        running
+        self.ended.retain(|region| !building.regions.contains(region));
+    }
+
+    /// Whether subtasks of this executor exchange records with `executor`.
+    pub(super) fn exchanges_with(&self, executor: ExecutorId) -> bool {
+        self.peers.iter().any(|(_, peer)| *peer == executor)
+    }
+
+    /// The region of a subtask of either graph.
+    pub(super) fn region_of(&self, regions: &Regions, subtask: SubtaskId) -> Option<RegionIndex> {
+        let next = || self.next.as_ref()?.graph.find(subtask);
+        self.record.graph.find(subtask).or_else(next).map(|(vertex, ..)| regions.region(vertex))
+    }
+
+    /// Takes the subtasks of regions, which end.
+    pub(super) fn end_regions(
+        &mut self,
+        regions: &Regions,
+        ended: &BTreeSet<RegionIndex>,
+    ) -> BTreeSet<SubtaskId> {
+        self.ended.extend(ended);
+        let next = self.next.iter().flat_map(|next| next.graph.subtasks());
+        let of_regions = self.record.graph.subtasks().chain(next);
+        let of_regions = of_regions.filter(|(vertex, ..)| ended.contains(&regions.region(*vertex)));
+        let subtasks: BTreeSet<SubtaskId> = of_regions.map(|(_, _, subtask)| subtask.id).collect();
+        self.subtasks.retain(|id, _| !subtasks.contains(id));
+        self.finished.retain(|id| !subtasks.contains(id));
+        self.record.fail(&subtasks);
+        subtasks
     }
 
     /// The report of the attempt for another JobManager.
@@ -61,7 +87,6 @@ impl Running {
             Some(next) if next.cut => RescaleProgress::Cut(next.version),
             Some(next) => RescaleProgress::Preparing(next.version),
         };
-        let status = |status| if self.failed { ReportedStatus::Failed } else { status };
         let record = &self.record;
         AttemptReport {
             attempt: self.attempt,
@@ -72,7 +97,7 @@ impl Running {
             completed: record.completed,
             undecided: record.undecided(),
             highest: record.highest,
-            subtasks: record.subtasks().map(|(id, of_subtask)| (id, status(of_subtask))).collect(),
+            subtasks: record.subtasks().collect(),
             readers: record.readers().collect(),
         }
     }
@@ -108,7 +133,10 @@ impl Running {
         }
         next.cut = true;
         self.peers.extend(&next.peers);
-        self.peers.extend(&next.old_owners);
+        // From now on, the loss of an old owner is one of the whole job.
+        for region in builder.regions.all() {
+            self.peers.extend(next.old_owners.iter().map(|old_owner| (region, *old_owner)));
+        }
         self.subtasks.extend(next.added());
     }
 
@@ -118,7 +146,7 @@ impl Running {
         let gone = self.subtasks.keys().copied().filter(|id| !next.contains(*id));
         let gone: Vec<SubtaskId> = gone.collect();
         self.subtasks.retain(|id, _| !gone.contains(id));
-        self.record.commit(next.graph.clone());
+        self.record.take_graph(next.graph.clone());
         self.peers = next.peers;
         builder.slots.send_to_all(|| SlotCommand::Drop(gone.clone()));
     }
@@ -136,6 +164,10 @@ const LOG_EVERY: Duration = Duration::from_secs(2);
 pub(super) struct Building {
     deployment: Deployment,
     pub(super) graph: Arc<ExecutionGraph>,
+    /// The version of the graph.
+    version: GraphVersion,
+    /// The regions of the tasks.
+    pub(super) regions: BTreeSet<RegionIndex>,
     restore: BTreeMap<SubtaskId, Restore>,
     /// This executor's subtasks that are not built, in topological order.
     left: VecDeque<(VertexIndex, SubtaskIndex)>,
@@ -146,16 +178,45 @@ pub(super) struct Building {
 }
 
 impl Building {
-    /// Begins to build this executor's part of the attempt.
-    pub(super) fn begin(now: Instant, builder: &Builder<'_>, mut deployment: Deployment) -> (Running, Self) {
+    /// Begins to build this executor's part of an attempt.
+    pub(super) fn begin(now: Instant, builder: &Builder<'_>, deployment: Deployment) -> (Running, Self) {
+        let (attempt, checkpoint) = (deployment.attempt, deployment.checkpoint);
+        let building = Self::of(now, builder, deployment, (GraphVersion(0), builder.regions.all()));
+        let mut running = Running::nothing_of(attempt, Record::new(building.graph.clone(), checkpoint));
+        running.add(builder, &building);
+        (running, building)
+    }
+
+    /// Begins to build this executor's part of regions, beside what is running.
+    pub(super) fn begin_regions(
+        now: Instant,
+        builder: &Builder<'_>,
+        running: &mut Running,
+        restart: RegionRestart,
+        deployment: Deployment,
+    ) -> Self {
+        let building = Self::of(now, builder, deployment, (restart.version, restart.regions));
+        running.record.take_graph(building.graph.clone());
+        running.record.version = building.version;
+        running.add(builder, &building);
+        building
+    }
+
+    fn of(
+        now: Instant,
+        builder: &Builder<'_>,
+        mut deployment: Deployment,
+        (version, regions): (GraphVersion, BTreeSet<RegionIndex>),
+    ) -> Self {
         let graph = Arc::new(std::mem::take(&mut deployment.graph));
-        let running = Running::of(builder, &deployment, &graph);
-        let here = graph.subtasks().filter(|(_, _, subtask)| builder.is_here(subtask));
+        let here = graph.subtasks().filter(|(vertex, _, subtask)| {
+            builder.is_here(subtask) && regions.contains(&builder.regions.region(*vertex))
+        });
         let left = here.map(|(vertex, index, _)| (vertex, index)).collect();
         let restore = std::mem::take(&mut deployment.restore).into_iter().collect();
         let built = (0..builder.slots.len()).map(|_| Vec::new()).collect();
         let log_at = now + LOG_EVERY;
-        (running, Self { deployment, graph, restore, left, built, log_at })
+        Self { deployment, graph, version, regions, restore, left, built, log_at }
     }
 
     pub(super) fn attempt(&self) -> Attempt {
@@ -184,14 +245,14 @@ impl Building {
         {
             let subtask = &self.graph.vertex(vertex).subtasks[index.0 as usize];
             channels += 1 + builder.channels(&self.graph, vertex, index);
-            let wiring = builder.wiring(&self.graph, GraphVersion(0), (vertex, index, subtask));
+            let wiring = builder.wiring(&self.graph, self.version, (vertex, index, subtask));
             let restored = Restored {
                 state: self.restore.remove(&subtask.id).unwrap_or_default(),
                 first_checkpoint: self.deployment.first_checkpoint,
                 checkpoint: self.deployment.checkpoint,
                 then: self.deployment.then,
             };
-            let task = builder.build(self.deployment.attempt, wiring, restored, None);
+            let task = builder.build(wiring, restored, None);
             self.built[subtask.slot.index as usize].push(task.map_err(|failure| (subtask.id, failure))?);
         }
         Ok(())

@@ -2,9 +2,8 @@
 
 use super::options::ExecutorOptions;
 use super::slots::Slots;
-use reflow_graph::{ExecutionGraph, Subtask, VertexIndex};
+use reflow_graph::{ExecutionGraph, RegionIndex, Regions, Subtask, VertexIndex};
 use reflow_network::Hub;
-use reflow_protocol::deployment::Attempt;
 use reflow_protocol::failure::{Failure, Fault};
 use reflow_runtime::{BuildContext, DeployedTask, Preparation, Restored, Wiring};
 use reflow_types::{ExecutorId, GraphVersion, JobId, SubtaskId, SubtaskIndex};
@@ -15,11 +14,15 @@ use std::sync::Arc;
 /// 710,000 channels.
 const BYTES_OF_AN_END: u64 = 400;
 
+/// The executors with which the subtasks of each region exchange records.
+pub(super) type RegionPeers = BTreeSet<(RegionIndex, ExecutorId)>;
+
 /// The surroundings of tasks that do not depend on the deployment.
 pub(super) struct Builder<'a> {
     pub(super) executor: ExecutorId,
     pub(super) options: &'a ExecutorOptions,
     pub(super) job_id: JobId,
+    pub(super) regions: &'a Regions,
     pub(super) hub: &'a Hub,
     pub(super) slots: &'a Slots,
 }
@@ -58,7 +61,6 @@ impl Builder<'_> {
     /// The task of one subtask.
     pub(super) fn build(
         &self,
-        attempt: Attempt,
         wiring: Wiring,
         restored: Restored,
         added: Option<Preparation>,
@@ -68,7 +70,7 @@ impl Builder<'_> {
         let slot = placed.slot.index as usize;
         let name = wiring.name().to_owned();
         let mut context = BuildContext {
-            attempt,
+            attempt: wiring.graph.vertex(vertex).attempt,
             wiring,
             job_id: self.job_id,
             io: self.slots.io(slot).for_task(),
@@ -113,18 +115,19 @@ impl Builder<'_> {
     }
 
     /// The executors with which the subtasks of this executor exchange records.
-    pub(super) fn peers(&self, graph: &ExecutionGraph) -> BTreeSet<ExecutorId> {
+    pub(super) fn peers(&self, graph: &ExecutionGraph) -> RegionPeers {
         let job = &self.options.job.graph;
         let mut peers = BTreeSet::new();
         for (vertex, index, subtask) in graph.subtasks() {
+            let region = self.regions.region(vertex);
             for (edge, _) in job.outputs(vertex) {
                 for receiver in graph.receivers(job, edge, index) {
                     let (from, to) = (subtask.slot.executor, receiver.slot.executor);
                     if from == self.executor && to != from {
-                        peers.insert(to);
+                        peers.insert((region, to));
                     }
                     if to == self.executor && to != from {
-                        peers.insert(from);
+                        peers.insert((region, from));
                     }
                 }
             }

@@ -4,6 +4,7 @@ mod building;
 mod ending;
 mod failing;
 mod job_manager;
+mod regions;
 mod report_frame;
 
 use super::attempt::{Building, Running};
@@ -20,6 +21,7 @@ use super::watch::{self, GiveBack, LongSteps, WATCH_INTERVAL};
 use bytes::Bytes;
 use ending::Ending;
 use reflow_env::{ConnId, Input, ListenerId, MAX_FRAME_BYTES, Output, Pauses, Process};
+use reflow_graph::Regions;
 use reflow_network::{Hub, Outgoing};
 use reflow_protocol::command::{AttemptCommand, CheckpointCommand, Command, RescaleCommand, SnapshotKind};
 use reflow_protocol::control::{FromExecutor, ToExecutor};
@@ -27,6 +29,7 @@ use reflow_protocol::data::{DataFrame, ToSender};
 use reflow_protocol::deployment::{Addresses, Attempt, Deployment};
 use reflow_protocol::failure::{Failure, Fault};
 use reflow_protocol::hello::Hello;
+use reflow_protocol::regions::RegionRestart;
 use reflow_protocol::report::{ExecutorReport, SubtaskEvent, SubtaskReport};
 use reflow_protocol::rescale::{HandOver, Preparation};
 use reflow_runtime::{SlotCommand, SlotEvent, TaskEvent};
@@ -44,6 +47,7 @@ const MAX_WAITING_BYTES: usize = 256 << 20;
 pub struct Executor {
     options: ExecutorOptions,
     credentials: Credentials,
+    regions: Regions,
     hub: Hub,
     slots: Option<Slots>,
     peers: Peers,
@@ -63,6 +67,8 @@ pub struct Executor {
     deferred: Vec<ToExecutor>,
     /// What follows once the slots have dropped the attempt.
     ending: Option<Ending>,
+    /// The regions whose end is reported once the slots have dropped them.
+    canceled_regions: Option<RegionRestart>,
     /// Subtasks of the next attempt or rescale have this id or higher ones.
     next_subtask: SubtaskId,
     fence: Fence,
@@ -80,6 +86,7 @@ impl Executor {
         let start = &options.start.start;
         Self {
             credentials: Credentials::new(start.executor, start.job, start.token),
+            regions: Regions::of(&options.job.graph),
             hub: Hub::with_bounds(options.signal.clone(), options.bounds),
             slots: None,
             peers: Peers::default(),
@@ -92,6 +99,7 @@ impl Executor {
             building: None,
             deferred: Vec::new(),
             ending: None,
+            canceled_regions: None,
             next_subtask: SubtaskId::default(),
             fence: Fence::default(),
             retained_epoch: None,
@@ -143,7 +151,9 @@ impl Executor {
             }
             return;
         }
-        let current = self.running.as_ref().filter(|running| !running.failed).map(|running| running.attempt);
+        let current = self.running.as_ref().map(|running| running.attempt);
+        let whole = self.running.as_ref().filter(|running| running.ended.is_empty());
+        let whole = whole.map(|running| running.attempt);
         match message {
             // These are handled before the others.
             ToExecutor::Registered { .. } | ToExecutor::Refused { .. } | ToExecutor::Heartbeat => {}
@@ -161,7 +171,7 @@ impl Executor {
             }
             ToExecutor::CancelAttempt { attempt } => self.cancel(now, attempt, out),
             ToExecutor::DropAttempt { attempt } => self.end(now, attempt, Ending::Dropped, out),
-            ToExecutor::PrepareRescale { preparation, addresses } if current == Some(preparation.attempt) => {
+            ToExecutor::PrepareRescale { preparation, addresses } if whole == Some(preparation.attempt) => {
                 self.prepare(*preparation, &addresses, out);
             }
             // The attempt has no subtasks in this executor yet.
@@ -170,6 +180,10 @@ impl Executor {
                 let record = Record::new(former, None);
                 self.running = Some(Running::nothing_of(preparation.attempt, record));
                 self.prepare(*preparation, &addresses, out);
+            }
+            ToExecutor::CancelRegions(restart) => self.cancel_regions(now, restart, out),
+            ToExecutor::DeployRegions { restart, deployment, addresses } => {
+                self.deploy_regions(now, restart, *deployment, &addresses, out);
             }
             ToExecutor::Command(AttemptCommand { attempt, command }) if current == Some(attempt) => {
                 self.handle_command(now, command, out);
@@ -198,7 +212,8 @@ impl Executor {
                 if let CheckpointCommand::Trigger(SnapshotKind { cut: Some(cut), .. }) = &command
                     && let Some(running) = &mut self.running
                 {
-                    let builder = builder(&self.options, &self.credentials, &self.hub, &self.slots);
+                    let builder =
+                        builder(&self.options, &self.credentials, &self.regions, &self.hub, &self.slots);
                     running.begin_cut(&builder, cut.version);
                 }
                 self.slots().send_to_all(|| SlotCommand::Checkpoint(checkpoint, command.clone()));
@@ -238,7 +253,7 @@ impl Executor {
     fn rescale(&mut self, version: GraphVersion, work: impl FnOnce(&Builder<'_>, &mut Running)) {
         let Some(running) = &mut self.running else { return };
         if running.next.as_ref().is_some_and(|next| next.version == version) {
-            let builder = builder(&self.options, &self.credentials, &self.hub, &self.slots);
+            let builder = builder(&self.options, &self.credentials, &self.regions, &self.hub, &self.slots);
             work(&builder, running);
         }
     }
@@ -259,7 +274,7 @@ impl Executor {
         self.peers.set_addresses(addresses, out);
         self.note_subtasks(&preparation.graph);
         let Some(running) = &mut self.running else { return };
-        let builder = builder(&self.options, &self.credentials, &self.hub, &self.slots);
+        let builder = builder(&self.options, &self.credentials, &self.regions, &self.hub, &self.slots);
         let (next, failed) = NextGraph::prepare(&builder, &running.subtasks, preparation);
         self.peers.expect_from(next.old_owners.iter().copied(), out);
         running.record.version = running.record.version.max(version);
@@ -388,6 +403,7 @@ impl Executor {
             }
         }
         self.after_clearing(now, out);
+        self.after_ending_regions(now, out);
         self.continue_building(now, out);
     }
 
@@ -398,8 +414,13 @@ impl Executor {
         event: TaskEvent,
         out: &mut Vec<Output>,
     ) {
-        let running = self.running.as_mut().filter(|running| running.attempt == attempt && !running.failed);
-        let Some(running) = running else { return };
+        // Events of subtasks that have ended do not count any more.
+        if self.slot_of(subtask).is_none() {
+            return;
+        }
+        let Some(running) = self.running.as_mut().filter(|running| running.attempt == attempt) else {
+            return;
+        };
         match event {
             TaskEvent::Report(SubtaskEvent::Failed(failure)) => self.fail(subtask, failure, out),
             TaskEvent::Report(event) => {
@@ -508,11 +529,12 @@ impl Executor {
 fn builder<'a>(
     options: &'a ExecutorOptions,
     credentials: &Credentials,
+    regions: &'a Regions,
     hub: &'a Hub,
     slots: &'a Option<Slots>,
 ) -> Builder<'a> {
     let slots = slots.as_ref().expect("slots are made with the first input");
-    Builder { executor: credentials.id, options, job_id: credentials.job, hub, slots }
+    Builder { executor: credentials.id, options, job_id: credentials.job, regions, hub, slots }
 }
 
 impl Process for Executor {

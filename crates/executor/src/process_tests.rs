@@ -235,12 +235,14 @@ fn wide(driven: &mut Driven, parallelism: u64) -> (ToExecutor, Arc<AtomicU64>) {
         })
     };
     let job = JobGraph { vertices: vec![vertex(0), vertex(1)], edges, ..JobGraph::default() };
+    driven.executor.regions = Regions::of(&job);
     driven.executor.options.job =
         Job { graph: Arc::new(job), factories: vec![factory(), factory()], enumerators: vec![] };
     let slot = SlotId { executor: ExecutorId(1), index: 0 };
     let vertex = |first: u64| ExecutionVertex {
         subtasks: (first..first + parallelism).map(|id| Subtask { id: SubtaskId(id), slot }).collect(),
         table: None,
+        attempt: Attempt::default(),
     };
     let deployment = Box::new(Deployment {
         attempt: Attempt { epoch: LeaderEpoch(1), number: AttemptNumber(1) },

@@ -158,8 +158,14 @@ impl Record {
         vertex.is_some_and(|vertex| readers(&self.graph, vertex) != readers(next, vertex))
     }
 
-    /// The graph of a live rescale is in effect, and removed subtasks have ended.
-    pub(super) fn commit(&mut self, graph: Arc<ExecutionGraph>) {
+    /// Subtasks have ended, because one of their region has failed.
+    pub(super) fn fail(&mut self, subtasks: &BTreeSet<SubtaskId>) {
+        let failed = self.status.iter_mut().filter(|(id, _)| subtasks.contains(id));
+        failed.for_each(|(_, status)| *status = ReportedStatus::Failed);
+    }
+
+    /// Another graph is in effect, and the subtasks that are not in it have ended.
+    pub(super) fn take_graph(&mut self, graph: Arc<ExecutionGraph>) {
         self.status.retain(|id, _| graph.find(*id).is_some());
         self.readers.retain(|id, _| graph.find(*id).is_some());
         self.graph = graph;

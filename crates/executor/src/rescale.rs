@@ -5,7 +5,7 @@
 //! as soon as the rescale is committed, and its connection may close before this executor hears of the commit. So its
 //! loss is ignored once every local subtask has passed the cut and installed its incoming key groups.
 
-use super::builder::Builder;
+use super::builder::{Builder, RegionPeers};
 use reflow_graph::{ExecutionGraph, Move};
 use reflow_protocol::failure::Failure;
 use reflow_protocol::rescale::Preparation as Message;
@@ -29,7 +29,7 @@ pub(super) struct NextGraph {
     /// The slots of added subtasks in this executor.
     added: BTreeMap<SubtaskId, usize>,
     /// The executors with which the subtasks of this executor will exchange records.
-    pub(super) peers: BTreeSet<ExecutorId>,
+    pub(super) peers: RegionPeers,
     /// The executors of the old owners of incoming key groups.
     pub(super) old_owners: BTreeSet<ExecutorId>,
     /// Whether the cut has been triggered.
@@ -102,7 +102,7 @@ impl NextGraph {
             let then = AfterBarrier::Continue;
             let first_checkpoint = FirstCheckpoint::Changes;
             let restored = Restored { state, first_checkpoint, checkpoint: None, then };
-            match builder.build(attempt, wiring, restored, Some(preparation)) {
+            match builder.build(wiring, restored, Some(preparation)) {
                 Ok(task) => {
                     builder.slots.send(slot, SlotCommand::Add { attempt, task });
                     next.added.insert(subtask.id, slot);
@@ -158,7 +158,12 @@ impl NextGraph {
     /// Whether no subtask of this executor needs `executor` any more.
     pub(super) fn has_left(&self, executor: ExecutorId) -> bool {
         let settled = self.cut && self.to_cut.is_empty() && self.to_install.is_empty();
-        settled && !self.peers.contains(&executor)
+        settled && !self.exchanges_with(executor)
+    }
+
+    /// Whether subtasks of this executor will exchange records with `executor`.
+    pub(super) fn exchanges_with(&self, executor: ExecutorId) -> bool {
+        self.peers.iter().any(|(_, peer)| *peer == executor)
     }
 
     /// The slots of added subtasks in this executor.
@@ -195,6 +200,7 @@ fn key_groups_of(moves: &[Move], subtask: SubtaskId) -> (Vec<Incoming>, Vec<Outg
 #[cfg(test)]
 mod tests {
     use super::*;
+    use reflow_graph::RegionIndex;
 
     const STAYS: ExecutorId = ExecutorId(1);
     const LEAVES: ExecutorId = ExecutorId(2);
@@ -208,7 +214,7 @@ mod tests {
             read_bytes: 0,
             reported_bytes: 0,
             added: BTreeMap::new(),
-            peers: BTreeSet::from([STAYS]),
+            peers: BTreeSet::from([(RegionIndex(0), STAYS)]),
             old_owners: BTreeSet::from([LEAVES]),
             cut: true,
             to_cut: BTreeSet::from([SubtaskId(0), SubtaskId(1)]),

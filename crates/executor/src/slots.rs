@@ -6,8 +6,8 @@ use reflow_env::{Answer, Clock, Output, Request, Signal, StoreOp, Ticket};
 use reflow_protocol::control::SubtaskMetrics;
 use reflow_runtime::step::Step;
 use reflow_runtime::{Slot, SlotCommand, SlotEvent, SlotPort};
-use reflow_types::Instant;
-use std::collections::BTreeMap;
+use reflow_types::{Instant, SubtaskId};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// The executor's slots.
@@ -19,6 +19,8 @@ pub(super) struct Slots {
     last_metrics: Vec<SubtaskMetrics>,
     /// The number of slots that have not yet dropped their tasks.
     clearing: usize,
+    /// The number of slots that have not yet dropped the tasks of regions.
+    ending_regions: usize,
 }
 
 struct SlotHandle {
@@ -43,7 +45,14 @@ impl Slots {
             SlotHandle { port, io }
         });
         let all = all.collect();
-        Self { all, signals, metrics: BTreeMap::new(), last_metrics: Vec::new(), clearing: 0 }
+        Self {
+            all,
+            signals,
+            metrics: BTreeMap::new(),
+            last_metrics: Vec::new(),
+            clearing: 0,
+            ending_regions: 0,
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -73,6 +82,20 @@ impl Slots {
             self.metrics.clear();
             self.send_to_all(|| SlotCommand::Clear);
         }
+    }
+
+    /// Begins to drop the tasks of regions.
+    pub(super) fn end_regions(&mut self, subtasks: &BTreeSet<SubtaskId>) {
+        self.ending_regions += self.all.len();
+        for metrics in self.metrics.values_mut() {
+            metrics.retain(|metrics| !subtasks.contains(&metrics.subtask));
+        }
+        self.send_to_all(|| SlotCommand::EndRegion(subtasks.clone()));
+    }
+
+    /// Whether slots are dropping tasks of regions.
+    pub(super) fn is_ending_regions(&self) -> bool {
+        self.ending_regions > 0
     }
 
     pub(super) fn is_clearing(&self) -> bool {
@@ -108,6 +131,7 @@ impl Slots {
                         self.last_metrics.extend(metrics);
                     }
                     SlotEvent::Cleared => self.clearing = self.clearing.saturating_sub(1),
+                    SlotEvent::RegionEnded => self.ending_regions = self.ending_regions.saturating_sub(1),
                     other => rest.push(other),
                 }
             }

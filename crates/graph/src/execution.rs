@@ -1,7 +1,9 @@
 //! The execution graph: the subtasks of one attempt, each with its slot.
 
 use crate::{Edge, EdgeId, JobGraph, Shipping, VertexIndex};
-use reflow_types::{KeyGroup, KeyGroupSet, OwnershipTable, SlotId, SubtaskId, SubtaskIndex, injected_fault};
+use reflow_types::{
+    Attempt, KeyGroup, KeyGroupSet, OwnershipTable, SlotId, SubtaskId, SubtaskIndex, injected_fault,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -21,6 +23,9 @@ pub struct ExecutionVertex {
     pub subtasks: Vec<Subtask>,
     /// The owner of each key group; `None` if the vertex is not keyed.
     pub table: Option<OwnershipTable>,
+    /// The attempt in which its subtasks were deployed, for the names of what they write. If its region has restarted, it is
+    /// later than the attempt in which the job was deployed. A live rescale does not change it.
+    pub attempt: Attempt,
 }
 
 /// One subtask in its slot.
@@ -161,8 +166,11 @@ mod tests {
             next += 1;
             Subtask { id: SubtaskId(next), slot: SlotId { executor: ExecutorId(1), index } }
         };
-        let mut vertex =
-            |p: &u32| ExecutionVertex { subtasks: (0..*p).map(&mut subtask).collect(), table: None };
+        let mut vertex = |p: &u32| ExecutionVertex {
+            subtasks: (0..*p).map(&mut subtask).collect(),
+            table: None,
+            attempt: Attempt::default(),
+        };
         let graph = ExecutionGraph { vertices: capped.iter().map(&mut vertex).collect() };
         (job, graph)
     }

@@ -6,8 +6,10 @@
 
 pub mod execution;
 pub mod job;
+pub mod regions;
 pub mod state;
 
 pub use execution::{ExecutionGraph, ExecutionVertex, Move, Subtask};
 pub use job::{Edge, EdgeId, GraphError, JobGraph, Operator, Shipping, SideOutput, Vertex, VertexIndex};
+pub use regions::{RegionIndex, Regions};
 pub use state::{DeclaredList, DeclaredState, StateKind};

@@ -16,11 +16,11 @@ use bytes::Bytes;
 use reflow_api::Enumerator;
 use reflow_api::source::ReaderMessage;
 use reflow_env::{Answer, Output, Request, Ticket};
-use reflow_graph::{ExecutionGraph, JobGraph, VertexIndex};
+use reflow_graph::{ExecutionGraph, JobGraph, RegionIndex, Regions, VertexIndex};
 use reflow_protocol::command::SplitAssignment;
 use reflow_protocol::failure::Failure;
 use reflow_protocol::snapshot::{OperatorState, Restore};
-use reflow_types::{Bounds, CheckpointId, Instant, SubtaskId};
+use reflow_types::{Bounds, CheckpointId, Instant, SubtaskId, injected_fault};
 use source::Source;
 use std::collections::BTreeSet;
 
@@ -93,9 +93,10 @@ impl Enumerators {
                 .find(|(_, vertex)| vertex.operators.iter().any(|op| op.uid == uid))
                 .map(|(index, _)| index)
         };
+        let regions = Regions::of(job);
         let source = |(uid, enumerator): (String, _)| {
-            let vertex = vertex_of(&uid);
-            Source::new(uid, vertex, enumerator, bounds.message_splits)
+            let place = vertex_of(&uid).map(|vertex| (vertex, regions.region(vertex)));
+            Source::new(uid, place, enumerator, bounds.message_splits)
         };
         let sources = enumerators.into_iter().map(source).collect();
         Self { sources, messages: Vec::new(), running: false, paused_by: None }
@@ -113,15 +114,34 @@ impl Enumerators {
         self.running = true;
         self.messages.clear();
         self.paused_by = None;
-        for source in &mut self.sources {
-            let state = states.iter().find(|(uid, _)| *uid == source.uid).map(|(_, state)| state);
-            source.restore(now, state)?;
-            let readers =
-                source.vertex.map(|vertex| graph.vertex(vertex).subtasks.as_slice()).unwrap_or_default();
-            source.load =
-                readers.iter().map(|reader| (reader.id, restored(restore, reader.id, &source.uid))).collect();
+        self.sources.iter_mut().try_for_each(|source| source.deploy(now, graph, restore, states))
+    }
+
+    /// Regions of the attempt are deployed again, with the state of `restore`. The other enumerators go on.
+    pub(crate) fn deploy_regions(
+        &mut self,
+        now: Instant,
+        regions: &BTreeSet<RegionIndex>,
+        (graph, restore): (&ExecutionGraph, &[(SubtaskId, Restore)]),
+        states: &[(String, Bytes)],
+    ) -> Result<(), Failure> {
+        if injected_fault::is_active("enumerators_of_all_regions_restored") {
+            return self.deploy(now, graph, restore, states);
         }
-        Ok(())
+        self.of_regions(regions).try_for_each(|source| source.deploy(now, graph, restore, states))
+    }
+
+    /// Regions of the attempt have ended.
+    pub(crate) fn stop_regions(&mut self, regions: &BTreeSet<RegionIndex>) {
+        self.of_regions(regions).for_each(Source::stop);
+    }
+
+    fn of_regions<'a>(
+        &'a mut self,
+        regions: &'a BTreeSet<RegionIndex>,
+    ) -> impl Iterator<Item = &'a mut Source> {
+        let of_one = |source: &&mut Source| source.region.is_some_and(|region| regions.contains(&region));
+        self.sources.iter_mut().filter(of_one)
     }
 
     /// The attempt has ended. Its requests are cancelled with the next call of [`advance`](Self::advance).

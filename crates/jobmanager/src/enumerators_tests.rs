@@ -32,7 +32,9 @@ fn job() -> JobGraph {
 fn readers(ids: &[u64]) -> ExecutionGraph {
     let slot = SlotId { executor: ExecutorId(1), index: 0 };
     let subtasks = ids.iter().map(|id| Subtask { id: SubtaskId(*id), slot }).collect();
-    ExecutionGraph { vertices: vec![ExecutionVertex { subtasks, table: None }] }
+    ExecutionGraph {
+        vertices: vec![ExecutionVertex { subtasks, table: None, attempt: reflow_types::Attempt::default() }],
+    }
 }
 
 fn fixed(splits: u32) -> Enumerators {

@@ -410,6 +410,21 @@ impl Leader {
                     self.members.send(executor, &ToExecutor::CancelAttempt { attempt }, out);
                 }
             }
+            Action::CancelRegions { restart, executors } => {
+                self.enumerators.stop_regions(&restart.regions);
+                for executor in executors {
+                    self.members.send(executor, &ToExecutor::CancelRegions(restart.clone()), out);
+                }
+            }
+            Action::DeployRegions { restart, deployment, enumerators } => {
+                let Deployment { graph, restore, .. } = &*deployment;
+                let restarted =
+                    self.enumerators.deploy_regions(now, &restart.regions, (graph, restore), &enumerators);
+                self.events.extend(restarted.err().map(|failure| Event::JobFailed { failure }));
+                self.alignment.retain(|reader| graph.find(reader).is_some());
+                self.metrics.deploy(graph);
+                self.deployed.deploy_regions(&restart, *deployment, &self.members, out);
+            }
             Action::DropAttempt { attempt, executors } => {
                 for executor in executors {
                     self.members.send(executor, &ToExecutor::DropAttempt { attempt }, out);

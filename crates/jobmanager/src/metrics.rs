@@ -11,7 +11,7 @@ use reflow_graph::{ExecutionGraph, VertexIndex};
 use reflow_protocol::control::{SourceLatency, SubtaskMetrics};
 use reflow_types::{Instant, SubtaskId};
 use reflow_view::Figure;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 /// The time over which rates are computed.
@@ -106,15 +106,20 @@ impl Metrics {
     /// Starts a new attempt, in which the counters continue.
     pub(crate) fn deploy(&mut self, graph: &ExecutionGraph) {
         let mut next: BTreeMap<(VertexIndex, u32), Series> = BTreeMap::new();
+        let graph_has: BTreeSet<SubtaskId> = graph.subtasks().map(|(_, _, subtask)| subtask.id).collect();
         for (subtask, (vertex, index)) in std::mem::take(&mut self.places) {
+            // It runs on while another region restarts.
+            if graph_has.contains(&subtask) {
+                continue;
+            }
             let Some(former) = self.subtasks.remove(&subtask) else { continue };
             let index = if index < graph.vertex(vertex).parallelism() { index } else { 0 };
             next.entry((vertex, index)).or_default().continue_from(&former);
         }
-        self.subtasks.clear();
+        self.subtasks.retain(|subtask, _| graph_has.contains(subtask));
         for (vertex, index, subtask) in graph.subtasks() {
             let place = (vertex, index.0);
-            self.subtasks.insert(subtask.id, next.remove(&place).unwrap_or_default());
+            self.subtasks.entry(subtask.id).or_insert_with(|| next.remove(&place).unwrap_or_default());
             self.places.insert(subtask.id, place);
         }
     }
@@ -237,7 +242,13 @@ mod tests {
     fn graph(ids: &[u64]) -> ExecutionGraph {
         let slot = SlotId { executor: ExecutorId(1), index: 0 };
         let subtasks = ids.iter().map(|id| Subtask { id: SubtaskId(*id), slot }).collect();
-        ExecutionGraph { vertices: vec![ExecutionVertex { subtasks, table: None }] }
+        ExecutionGraph {
+            vertices: vec![ExecutionVertex {
+                subtasks,
+                table: None,
+                attempt: reflow_types::Attempt::default(),
+            }],
+        }
     }
 
     fn counted(subtask: u64, records_in: u64, busy: Duration) -> SubtaskMetrics {

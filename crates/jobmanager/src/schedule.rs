@@ -2,10 +2,10 @@
 
 use crate::layout::Layout;
 use crate::settings::StartMode;
-use reflow_config::{Config, ConfigOption, RestartStrategy, Source, options};
+use reflow_config::{Config, ConfigOption, FailoverStrategy, RestartStrategy, Source, options};
 use reflow_coordination::checkpoint::fallback::AllowReplay;
 use reflow_coordination::requirements::SchedulerMode;
-use reflow_coordination::restart::LostExecutorRestart;
+use reflow_coordination::restart::{Failover, LostExecutorRestart};
 use reflow_coordination::restore::UnclaimedState;
 use reflow_coordination::transition::Waits;
 use reflow_coordination::{checkpoint, restart, scheduler};
@@ -42,6 +42,10 @@ pub(crate) fn settings(
         drain_timeout: options::DRAIN_TIMEOUT.get(config),
         live_rescale: options::LIVE_RESCALE.get(config),
         cancellation_timeout: options::TASK_CANCELLATION_TIMEOUT.get(config),
+        failover: match options::FAILOVER_STRATEGY.get(config) {
+            FailoverStrategy::Region => Failover::Region,
+            FailoverStrategy::Full => Failover::Full,
+        },
         restart,
         lost_executor: match delay_key {
             Some(key) if *config.source(key) != Source::Default => LostExecutorRestart::Delayed,

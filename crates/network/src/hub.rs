@@ -6,7 +6,7 @@ use crate::channel::{Channel, Credit};
 use bytes::Bytes;
 use reflow_env::Signal;
 use reflow_protocol::data::{ChannelId, DataFrame, Limit, Payload, ToSender};
-use reflow_types::{Bounds, ExecutorId, GraphVersion};
+use reflow_types::{Bounds, ExecutorId, GraphVersion, SubtaskId};
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -210,10 +210,20 @@ impl Hub {
         }
     }
 
+    /// Removes the channels of subtasks that have ended while others of the attempt run on. `stays` is true for these, and
+    /// for those that will be deployed. Called by the executor.
+    pub fn retain(&self, stays: impl Fn(SubtaskId) -> bool) {
+        let mut inner = self.lock();
+        inner.local.retain(|id, _| stays(id.channel.from) && stays(id.channel.to));
+        inner.inbound.retain(|channel, _| stays(channel.to));
+        inner.outbound.retain(|channel, _| stays(channel.from));
+        inner.opened.retain(|channel, _| stays(channel.from));
+    }
+
     /// Removes all channels, because their attempt has ended. Credit that receivers of the next attempt have
     /// already granted is kept: that of channels whose sender's id is at least `next_subtask`. Called by the
     /// executor.
-    pub fn clear(&self, next_subtask: reflow_types::SubtaskId) {
+    pub fn clear(&self, next_subtask: SubtaskId) {
         let mut inner = self.lock();
         inner.local.clear();
         inner.inbound.clear();

@@ -6,6 +6,7 @@
 use crate::adoption::AttemptReport;
 use crate::command::AttemptCommand;
 use crate::deployment::{Addresses, Attempt, Deployment, StartExecutor};
+use crate::regions::RegionRestart;
 use crate::report::{ExecutorReport, SubtaskReport};
 use crate::rescale::Preparation;
 use bytes::Bytes;
@@ -196,6 +197,16 @@ pub enum ToExecutor {
     AdoptAttempt { attempt: Attempt },
     /// A command to the running attempt.
     Command(AttemptCommand),
+    /// End the subtasks of these regions. Answered by [`ExecutorReport::RegionsCanceled`].
+    CancelRegions(RegionRestart),
+    /// Run the next subtasks of these regions, beside the others of the attempt.
+    DeployRegions {
+        restart: RegionRestart,
+        /// The graph of all regions, and the state of the next subtasks.
+        deployment: Box<Deployment>,
+        /// The addresses of the executors of the graph.
+        addresses: Addresses,
+    },
 }
 
 /// A subtask's metrics since its deployment.

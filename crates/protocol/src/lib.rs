@@ -4,7 +4,8 @@
 //! it identifies another program or another release before anything else is decoded. [`control`] holds the messages
 //! between JobManager, TaskManager and task executor; [`report`] what subtasks and executors report, and [`failure`] why a
 //! task failed; [`command`] the commands to the subtasks of an attempt; [`data`] the frames between task executors;
-//! [`job_managers`] where these are found; [`rescale`] what a live rescale adds; [`adoption`] what executors report to the next JobManager.
+//! [`job_managers`] where these are found; [`rescale`] what a live rescale adds, [`regions`] a restart of a part of the job;
+//! [`adoption`] what executors report to the next JobManager.
 //!
 //! Rejected: gRPC for the control plane. It adds a second transport beside the data plane's, generated code, and an
 //! HTTP/2 stack to each process and to the simulator. What it would give (framing, deadlines, keep-alive), the drivers and
@@ -18,6 +19,7 @@ pub mod deployment;
 pub mod failure;
 pub mod hello;
 pub mod job_managers;
+pub mod regions;
 pub mod report;
 pub mod rescale;
 pub mod snapshot;

@@ -40,7 +40,7 @@ pub enum SubtaskEvent {
     Ended,
     /// Its inputs have ended, and its last transactions are committed.
     Finished,
-    /// It failed. Its executor has stopped the attempt's other subtasks there as well.
+    /// It failed. Its executor has stopped the other subtasks of its region there as well.
     Failed(Failure),
     /// Its part of a checkpoint is stored.
     Acknowledged {
@@ -93,6 +93,8 @@ pub enum ExecutorReport {
     MemoryExhausted,
     /// The attempt has no tasks in it any more.
     AttemptCanceled { attempt: Attempt },
+    /// The regions that restart with the graph of this version have no tasks in it any more.
+    RegionsCanceled { attempt: Attempt, version: GraphVersion },
     /// Tasks, channels and the state up to this checkpoint are prepared for the cut of a live rescale.
     RescalePrepared {
         attempt: Attempt,

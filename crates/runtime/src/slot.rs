@@ -20,7 +20,7 @@ use reflow_protocol::report::SubtaskEvent;
 use reflow_protocol::rescale::Part;
 use reflow_protocol::snapshot::Restore;
 use reflow_types::{CheckpointId, Instant, SubtaskId};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -36,8 +36,8 @@ pub struct DeployedTask {
 
 /// A command of the executor to a slot.
 pub enum SlotCommand {
-    /// Run these tasks instead of the current ones. They get the retained state of the slot's earlier tasks of
-    /// the same vertices.
+    /// Run these tasks as well. They get the retained state of the slot's earlier tasks of the same vertices; the rest of
+    /// it is dropped.
     Deploy {
         /// The attempt that they belong to.
         attempt: Attempt,
@@ -48,6 +48,9 @@ pub enum SlotCommand {
     Discard(Vec<DeployedTask>),
     /// Drop all tasks but keep their retained state. Answered by [`SlotEvent::Cleared`].
     Clear,
+    /// Drop these tasks but keep their retained state, because their region has failed. Answered by
+    /// [`SlotEvent::RegionEnded`].
+    EndRegion(BTreeSet<SubtaskId>),
     /// Drop the retained state of earlier tasks.
     Forget,
     /// A command to all tasks.
@@ -101,6 +104,8 @@ pub enum SlotEvent {
     LastMetrics(Vec<SubtaskMetrics>),
     /// All tasks were dropped.
     Cleared,
+    /// The tasks of a region were dropped.
+    RegionEnded,
 }
 
 /// The connection between a slot and its executor. Its queues are bounded by the number of outstanding requests.
@@ -241,22 +246,19 @@ impl Slot {
         match command {
             SlotCommand::Deploy { attempt, tasks } => {
                 self.attempt = attempt;
-                let step = &self.port.step;
-                self.tasks = tasks.into_iter().rev().map(|task| Running::new(now, task, step)).collect();
+                tasks.into_iter().for_each(|task| self.add(now, task));
                 self.pass_on_retained();
             }
             SlotCommand::Discard(tasks) => {
                 tasks.into_iter().for_each(|task| Running::new(now, task, &self.port.step).close(now));
             }
             SlotCommand::Clear => {
-                self.report_last(now, |_| true);
-                for mut running in self.tasks.drain(..) {
-                    let retained =
-                        running.run(now, |task| task.retain_state()).and_then(Result::ok).flatten();
-                    self.retained.extend(retained.map(|state| (running.vertex, state)));
-                    running.close(now);
-                }
+                self.end(now, |_| true);
                 self.events.push(SlotEvent::Cleared);
+            }
+            SlotCommand::EndRegion(subtasks) => {
+                self.end(now, |subtask| subtasks.contains(&subtask));
+                self.events.push(SlotEvent::RegionEnded);
             }
             SlotCommand::Forget => self.retained.clear(),
             SlotCommand::Checkpoint(checkpoint, command) => self.each(now, |task| match &command {
@@ -275,8 +277,7 @@ impl Slot {
             }),
             SlotCommand::Add { attempt, task } => {
                 self.attempt = attempt;
-                let behind = self.tasks.partition_point(|other| other.vertex > task.vertex);
-                self.tasks.insert(behind, Running::new(now, task, &self.port.step));
+                self.add(now, task);
             }
             SlotCommand::Drop(gone) => {
                 self.report_last(now, |id| gone.contains(&id));
@@ -299,6 +300,22 @@ impl Slot {
                 let metrics = self.tasks.iter_mut().map(|running| running.measure(now)).collect();
                 self.events.push(SlotEvent::Metrics(metrics));
             }
+        }
+    }
+
+    /// Adds a task, behind those that are more downstream.
+    fn add(&mut self, now: Instant, task: DeployedTask) {
+        let behind = self.tasks.partition_point(|other| other.vertex > task.vertex);
+        self.tasks.insert(behind, Running::new(now, task, &self.port.step));
+    }
+
+    /// Drops tasks but keeps their state for the next ones of their vertices.
+    fn end(&mut self, now: Instant, which: impl Fn(SubtaskId) -> bool) {
+        self.report_last(now, &which);
+        for mut running in self.tasks.extract_if(.., |running| which(running.subtask)) {
+            let retained = running.run(now, |task| task.retain_state()).and_then(Result::ok).flatten();
+            self.retained.extend(retained.map(|state| (running.vertex, state)));
+            running.close(now);
         }
     }
 

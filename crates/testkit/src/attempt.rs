@@ -91,6 +91,7 @@ impl Sizes {
             ExecutionVertex {
                 subtasks: (0..parallelism).map(&mut subtask).collect(),
                 table: vertex.keyed.then(table),
+                attempt: reflow_types::Attempt::default(),
             }
         };
         ExecutionGraph { vertices: job.graph.vertices.iter().zip(widths).map(place).collect() }

@@ -230,7 +230,7 @@ impl Machines {
                 SlotEvent::Metrics(metrics) => self.metrics.extend(metrics),
                 SlotEvent::Request(ticket, Request::External(call)) => begun.push((ticket, call)),
                 SlotEvent::CancelCall(ticket) => canceled.push(ticket),
-                SlotEvent::LastMetrics(_) | SlotEvent::Cleared => {}
+                SlotEvent::LastMetrics(_) | SlotEvent::Cleared | SlotEvent::RegionEnded => {}
             }
         }
         begun.into_iter().for_each(|(ticket, call)| self.begin_call(number, ticket, call, now));

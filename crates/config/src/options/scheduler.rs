@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::section::{Section, section};
-use crate::choice::{Scheduler, SchedulerMode};
+use crate::choice::{FailoverStrategy, Scheduler, SchedulerMode};
 use crate::memory::MemorySize;
 use crate::option::{ConfigOption, Off, option};
 
@@ -65,6 +65,11 @@ section! { "Scheduler and elasticity" {
     RESCALE_TRIGGER_MAX_DELAY: Option<Duration> =
         option("jobmanager.adaptive-scheduler.rescale-trigger.max-delay")
             .aliases(&["jobmanager.adaptive-scheduler.max-delay-for-scale-trigger"]);
+
+    /// What restarts after a failure. `region`: the pipeline in which it happened, while others that exchange no records with
+    /// it run on. `full`: the job.
+    FAILOVER_STRATEGY: FailoverStrategy =
+        option("jobmanager.execution.failover-strategy").default("region");
 
     /// Whether rescales are live: the job continues, and only key groups and splits that move pause for a moment.
     /// Otherwise the job takes a checkpoint and restarts from it. It also does so where a live rescale is not

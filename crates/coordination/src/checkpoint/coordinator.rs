@@ -13,7 +13,7 @@ use crate::action::{Action, EndState};
 use crate::event::RequestId;
 use crate::manifest::{Lineage, below, operator_bytes};
 use bytes::Bytes;
-use reflow_graph::{ExecutionGraph, JobGraph};
+use reflow_graph::{ExecutionGraph, JobGraph, VertexIndex};
 use reflow_protocol::command::{CheckpointCommand, SnapshotKind};
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::report::{SnapshotTiming, SubtaskEvent, SubtaskReport};
@@ -98,9 +98,8 @@ impl Coordinator {
         );
         let restored = self.retention.latest();
         let deployed = Deployed::new(attempt, participants, job, graph, restored);
-        if let Some(Completed { checkpoint, at, manifest, .. }) = restored {
-            let (savepoint, path) = (manifest.format == StateFormat::Savepoint, at.clone());
-            self.stats.restored(Restored { checkpoint: *checkpoint, at: now.as_millis(), savepoint, path });
+        if let Some(restored) = restored {
+            self.stats.restored(restored_entry(now, restored));
         }
         self.next_subtask = self.next_subtask.max(deployed.next_subtask);
         self.deployed = Some(deployed);
@@ -144,7 +143,9 @@ impl Coordinator {
         }
         if let Some(deployed) = &mut self.deployed {
             deployed.running = true;
-            deployed.next_periodic = self.settings.interval.map(|interval| now + interval);
+            // After a restart of regions, the others do not wait longer for their next checkpoint.
+            let due = |interval| deployed.next_periodic.map_or(now + interval, |due| due.min(now + interval));
+            deployed.next_periodic = self.settings.interval.map(due);
         }
         self.advance(now, &mut out);
         out
@@ -162,6 +163,48 @@ impl Coordinator {
         }
         self.give_up(now, FailureCause::Other, "the attempt has ended".to_owned(), &mut out);
         out
+    }
+
+    /// Whether regions of the attempt can restart alone: its graph does not change, and it does not end.
+    pub fn can_restart_regions(&self) -> bool {
+        let ends = self.retention.latest().is_some_and(|latest| latest.manifest.ending.is_some());
+        let can = |deployed: &Deployed| {
+            deployed.change.is_none() && deployed.leaving.is_empty() && !deployed.ending && !ends
+        };
+        self.deployed.as_ref().is_some_and(can)
+    }
+
+    /// Regions of the attempt restart. The pending checkpoint is abandoned for all regions, because it cannot be complete
+    /// without these. The next one begins when all subtasks [run](Self::set_running) again.
+    pub fn begin_region_restart(&mut self, now: Instant) -> Vec<Effect> {
+        let mut out = Vec::new();
+        if let Some(deployed) = &mut self.deployed {
+            deployed.running = false;
+        }
+        self.give_up(now, FailureCause::Other, "a region of the job restarts".to_owned(), &mut out);
+        out
+    }
+
+    /// The subtasks of some vertices are deployed anew with the state of [`latest`](Self::latest).
+    ///
+    /// # Panics
+    /// If that [is not settled](Self::is_settled).
+    pub fn restart_regions(
+        &mut self,
+        now: Instant,
+        job: &JobGraph,
+        graph: &ExecutionGraph,
+        restarts: impl Fn(VertexIndex) -> bool,
+    ) {
+        assert!(self.pending.is_none(), "a region restarts while a checkpoint is undecided");
+        let restored = self.retention.latest();
+        if let Some(deployed) = &mut self.deployed {
+            deployed.replace(job, graph, restored, restarts);
+            self.next_subtask = self.next_subtask.max(deployed.next_subtask);
+        }
+        if let Some(restored) = restored {
+            self.stats.restored(restored_entry(now, restored));
+        }
     }
 
     /// Whether the outcome of every checkpoint is known, so that an attempt may begin from
@@ -349,6 +392,11 @@ impl Coordinator {
         self.retention.latest()
     }
 
+    /// The checkpoint before [`latest`](Self::latest).
+    pub(crate) fn before_latest(&self) -> Option<&Completed> {
+        self.retention.before_latest()
+    }
+
     /// The alternative to [`latest`](Self::latest), which cannot be read; `None` if there is no older checkpoint.
     pub fn fallback(&self, damage: &str) -> Option<Fallback> {
         let (latest, older) = (self.retention.latest()?, self.retention.before_latest()?);
@@ -493,6 +541,12 @@ impl Coordinator {
             abandoning: None,
         });
     }
+}
+
+fn restored_entry(now: Instant, restored: &Completed) -> Restored {
+    let savepoint = restored.manifest.format == StateFormat::Savepoint;
+    let (checkpoint, path) = (restored.checkpoint, restored.at.clone());
+    Restored { checkpoint, at: now.as_millis(), savepoint, path }
 }
 
 /// One answer for each request.

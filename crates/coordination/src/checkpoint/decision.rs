@@ -18,7 +18,7 @@
 //! absolute names under the deciding name in the job's directory. The second one decides.
 
 use super::coordinator::{Coordinator, answers};
-use super::deployed::CutOutcome;
+use super::deployed::{CutOutcome, Deployed};
 use super::pending::{Abandoning, Pending, Sealed};
 use super::retention::{Collected, Completed};
 use super::{Effect, FailureCause, Purpose};
@@ -261,9 +261,11 @@ impl Coordinator {
     fn fail_and_count(&mut self, now: Instant, cause: FailureCause, reason: String, out: &mut Vec<Effect>) {
         let Some(Pending { id, attempt, purpose, .. }) = self.pending.as_ref() else { return };
         let (id, periodic) = (*id, *purpose == Purpose::Periodic);
-        let active = self.deployed.as_ref().is_some_and(|deployed| deployed.attempt == *attempt);
+        // One that is abandoned because a region restarts is no failure of a checkpoint.
+        let counts = |deployed: &Deployed| deployed.attempt == *attempt && deployed.running;
+        let counts = self.deployed.as_ref().is_some_and(counts);
         self.fail(now, cause, reason.clone(), out);
-        if active && periodic {
+        if counts && periodic {
             self.failures += 1;
             if self.failures > self.settings.tolerable_failures {
                 let reason = format!(

@@ -6,7 +6,7 @@ use super::retention::Completed;
 use super::{Identity, Participant};
 use crate::manifest::{Ending, Lineage, Manifest, OwnedRuns, VertexState, below, wire};
 use crate::restore;
-use reflow_graph::{ExecutionGraph, JobGraph, Vertex};
+use reflow_graph::{ExecutionGraph, JobGraph, Vertex, VertexIndex};
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::snapshot::{FirstCheckpoint, KeyedState, SubtaskState};
 use reflow_types::{
@@ -101,26 +101,12 @@ impl Deployed {
                 operator: Vec::new(),
             })
             .collect();
-        let participants: BTreeMap<_, _> = participants.into_iter().map(|p| (p.subtask, p)).collect();
-        let builds_on = |restored: &&Completed| {
-            restore::first_checkpoint(job, &restored.manifest) == FirstCheckpoint::Changes
-        };
-        let base = restored.filter(builds_on);
-        let mut chains = BTreeMap::new();
-        for (&subtask, participant) in &participants {
-            let vertex = &vertices[usize::from(participant.vertex.0)];
-            if let Some(table) = &vertex.table {
-                let (owned, max) = (table.groups_of(participant.index), vertex.max_parallelism);
-                chains.insert(subtask, Chain::inherit(owned, max, &inherited(base, vertex)));
-            }
-        }
-        let next_subtask = participants.keys().last().map_or(SubtaskId(0), |id| id.next());
-        Self {
+        let mut deployed = Self {
             attempt,
-            participants,
+            participants: BTreeMap::new(),
             vertices,
             has_sources: job.vertices.iter().any(|vertex| vertex.source),
-            chains,
+            chains: BTreeMap::new(),
             last: BTreeMap::new(),
             rewrite: false,
             finished: BTreeSet::new(),
@@ -131,8 +117,55 @@ impl Deployed {
             ending: ends.is_some(),
             ends,
             next_periodic: None,
-            next_subtask,
+            next_subtask: SubtaskId(0),
+        };
+        deployed.add(job, participants, restored);
+        deployed
+    }
+
+    /// Adds subtasks that begin from `restored`.
+    fn add(
+        &mut self,
+        job: &JobGraph,
+        participants: impl IntoIterator<Item = Participant>,
+        restored: Option<&Completed>,
+    ) {
+        let builds_on = |restored: &&Completed| {
+            restore::first_checkpoint(job, &restored.manifest) == FirstCheckpoint::Changes
+        };
+        let base = restored.filter(builds_on);
+        for participant in participants {
+            let vertex = &self.vertices[usize::from(participant.vertex.0)];
+            if let Some(table) = &vertex.table {
+                let (owned, max) = (table.groups_of(participant.index), vertex.max_parallelism);
+                let chain = Chain::inherit(owned, max, &inherited(base, vertex));
+                self.chains.insert(participant.subtask, chain);
+            }
+            self.next_subtask = self.next_subtask.max(participant.subtask.next());
+            self.participants.insert(participant.subtask, participant);
         }
+    }
+
+    /// The subtasks of some vertices are replaced by those of `graph`, which begin from `restored`.
+    pub(super) fn replace(
+        &mut self,
+        job: &JobGraph,
+        graph: &ExecutionGraph,
+        restored: Option<&Completed>,
+        restarts: impl Fn(VertexIndex) -> bool,
+    ) {
+        let of_vertices = |participant: &Participant| restarts(participant.vertex);
+        for (id, _) in self.participants.extract_if(.., |_, participant| of_vertices(participant)) {
+            self.chains.remove(&id);
+            self.last.remove(&id);
+            self.finished.remove(&id);
+        }
+        for (index, _) in job.numbered_vertices().filter(|(index, _)| restarts(*index)) {
+            self.vertices[usize::from(index.0)].table.clone_from(&graph.vertex(index).table);
+        }
+        let added = graph.subtasks().filter(|(vertex, ..)| restarts(*vertex));
+        let added = added.map(|(vertex, index, subtask)| Participant { subtask: subtask.id, vertex, index });
+        self.add(job, added.collect::<Vec<_>>(), restored);
     }
 
     /// From now on, the subtasks of `graph` take part, with the key groups that its tables assign to them.

@@ -190,9 +190,13 @@ impl World {
             next = next.next();
             Subtask { id, slot: SlotId { executor: ExecutorId(1), index: 0 } }
         };
-        let sources = ExecutionVertex { subtasks: (0..p).map(|_| subtask()).collect(), table: None };
-        let counts =
-            ExecutionVertex { subtasks: (0..p).map(|_| subtask()).collect(), table: Some(table.clone()) };
+        let attempt = Attempt::default();
+        let sources = ExecutionVertex { subtasks: (0..p).map(|_| subtask()).collect(), table: None, attempt };
+        let counts = ExecutionVertex {
+            subtasks: (0..p).map(|_| subtask()).collect(),
+            table: Some(table.clone()),
+            attempt,
+        };
         let graph = ExecutionGraph { vertices: vec![sources, counts] };
         let latest = self.coordinator.latest().cloned();
         let restores: BTreeMap<_, _> = match &latest {

@@ -1,7 +1,7 @@
 //! The deployed attempt: its graph, the state of each subtask, and the executors that still run a part of it.
 
 use crate::slots::Placement;
-use reflow_graph::{ExecutionGraph, VertexIndex};
+use reflow_graph::{ExecutionGraph, RegionIndex, VertexIndex};
 use reflow_protocol::deployment::Attempt;
 use reflow_types::{
     CheckpointId, ExecutorId, GraphVersion, Instant, SlotId, SubtaskId, SubtaskIndex, TaskManagerId,
@@ -55,6 +55,10 @@ pub struct DeployedAttempt {
     version: GraphVersion,
     /// The last live rescale, if it was abandoned.
     given_up: Option<GivenUp>,
+    /// Whether all of its subtasks have run at one time.
+    started: bool,
+    /// The regions that were deployed again and have not run since.
+    unstarted: BTreeSet<RegionIndex>,
 }
 
 /// Consecutive abandoned live rescales to the same placement. Another placement, or a rescale that succeeds,
@@ -93,8 +97,20 @@ impl DeployedAttempt {
         };
         let subtasks: BTreeMap<_, _> = graph.subtasks().map(record).collect();
         let holders = subtasks.values().map(|subtask| subtask.slot.executor).collect();
-        let (task_managers, version, given_up) = Default::default();
-        Self { attempt, graph, subtasks, holders, task_managers, restored, version, given_up }
+        let (task_managers, version, given_up, unstarted) = Default::default();
+        let started = false;
+        Self {
+            attempt,
+            graph,
+            subtasks,
+            holders,
+            task_managers,
+            restored,
+            version,
+            given_up,
+            started,
+            unstarted,
+        }
     }
 
     /// Its name.
@@ -112,7 +128,39 @@ impl DeployedAttempt {
         &self.subtasks
     }
 
-    /// The checkpoint that it started from.
+    /// All subtasks run.
+    pub(super) fn set_started(&mut self) {
+        self.started = true;
+        self.unstarted.clear();
+    }
+
+    /// Whether all of its subtasks have run at one time.
+    pub(super) fn has_started(&self) -> bool {
+        self.started
+    }
+
+    /// Whether all of these regions have run since they were deployed last.
+    pub(super) fn have_started(&self, regions: &BTreeSet<RegionIndex>) -> bool {
+        self.unstarted.is_disjoint(regions)
+    }
+
+    /// Replaces the subtasks of some vertices, those of `regions`, by those of `graph`, which are being deployed from the
+    /// `restored` checkpoint.
+    pub(super) fn restart_regions(
+        &mut self,
+        now: Instant,
+        graph: ExecutionGraph,
+        restored: Option<CheckpointId>,
+        (regions, restarts): (&BTreeSet<RegionIndex>, impl Fn(VertexIndex) -> bool),
+    ) {
+        self.subtasks.retain(|_, record| !restarts(record.vertex));
+        self.join(now, &graph);
+        self.holders = self.subtasks.values().map(|record| record.slot.executor).collect();
+        (self.graph, self.restored) = (graph, restored);
+        self.unstarted.extend(regions);
+    }
+
+    /// The checkpoint that it started from, or from which regions of it have restarted last.
     pub fn restored(&self) -> Option<CheckpointId> {
         self.restored
     }
@@ -239,8 +287,17 @@ impl DeployedAttempt {
 
     /// Advances the status of all subtasks, or those on an executor, that have not finished.
     pub(super) fn advance_all(&mut self, now: Instant, on: Option<ExecutorId>, status: SubtaskStatus) {
-        let of_executor = |slot: SlotId| on.is_none_or(|executor| slot.executor == executor);
-        for record in self.subtasks.values_mut().filter(|record| of_executor(record.slot)) {
+        self.advance_each(now, status, |record| on.is_none_or(|executor| record.slot.executor == executor));
+    }
+
+    /// Advances the status of some subtasks that have not finished.
+    pub(super) fn advance_each(
+        &mut self,
+        now: Instant,
+        status: SubtaskStatus,
+        which: impl Fn(&SubtaskRecord) -> bool,
+    ) {
+        for record in self.subtasks.values_mut().filter(|record| which(record)) {
             if record.status != SubtaskStatus::Finished && record.status < status {
                 record.status = status;
                 record.entered.insert(status, now);

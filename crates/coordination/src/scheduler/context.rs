@@ -4,7 +4,7 @@
 //! States make the decisions. They act through the methods of this context and of its parts, which collect the
 //! actions.
 
-use super::attempt::{DeployedAttempt, SubtaskStatus};
+use super::attempt::{DeployedAttempt, SubtaskRecord, SubtaskStatus};
 use super::cluster::Cluster;
 use super::demand::Demand;
 use super::failures::Failures;
@@ -24,14 +24,14 @@ use crate::isolation::Isolation;
 use crate::rescale::{Timeline, TriggerCause};
 use crate::slots::Parallelism;
 use crate::transition::{Cost, Resources};
-use reflow_graph::{JobGraph, Operator};
+use reflow_graph::{JobGraph, Operator, RegionIndex};
 use reflow_protocol::adoption::AttemptReport;
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::failure::Failure;
 use reflow_protocol::report::{ExecutorReport, SubtaskEvent, SubtaskReport};
 use reflow_protocol::snapshot::AfterBarrier;
 use reflow_types::{ExecutorId, Instant, SubtaskId, TaskManagerId};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 pub(super) struct Context {
@@ -292,11 +292,28 @@ impl Context {
         self.attempt.as_ref().is_some_and(|attempt| !attempt.holders().is_empty())
     }
 
-    /// Whether the attempt has run. An attempt with a planned live rescale has, whatever the status of added
-    /// subtasks.
-    pub(super) fn has_run(&self) -> bool {
-        let rescaled = self.attempt.as_ref().is_some_and(DeployedAttempt::has_changed);
-        rescaled || self.all_at_least(SubtaskStatus::Running)
+    /// Whether these regions of the attempt have run, or the whole attempt. An attempt with a planned live rescale has,
+    /// whatever the status of added subtasks.
+    pub(super) fn has_run(&self, regions: Option<&BTreeSet<RegionIndex>>) -> bool {
+        let Some(attempt) = &self.attempt else { return false };
+        let restarted = regions.is_some_and(|regions| !attempt.have_started(regions));
+        !restarted && (attempt.has_changed() || attempt.all_at_least(SubtaskStatus::Running))
+    }
+
+    /// The regions that run on an executor; `None` if there is no attempt.
+    pub(super) fn regions_on(&self, executor: ExecutorId) -> Option<BTreeSet<RegionIndex>> {
+        let runs = |record: &&SubtaskRecord| {
+            record.slot.executor == executor && record.status < SubtaskStatus::Finished
+        };
+        let records = self.attempt.as_ref()?.subtasks().values().filter(runs);
+        Some(records.map(|record| self.demand.regions().region(record.vertex)).collect())
+    }
+
+    /// The region of the operator with this uid.
+    pub(super) fn region_of(&self, uid: &str) -> Option<RegionIndex> {
+        let mut vertices = self.demand.job().numbered_vertices();
+        let (index, _) = vertices.find(|(_, vertex)| vertex.operators.iter().any(|op| op.uid == uid))?;
+        Some(self.demand.regions().region(index))
     }
 
     /// Whether every subtask of the attempt has reached this status.
@@ -312,7 +329,8 @@ impl Context {
 
     /// The parallelism that the slots allow; `None` if they are too few.
     pub(super) fn plan(&self) -> Option<Parallelism> {
-        self.demand.parallelism(self.cluster.slots())
+        let former = self.attempt.as_ref().map(DeployedAttempt::parallelism);
+        self.demand.parallelism(self.cluster.slots(), former.as_deref())
     }
 
     /// Slots without which the job cannot run.

@@ -6,7 +6,7 @@ use crate::requirements::{self, RequestedBounds, RequirementsError, SchedulerMod
 use crate::rescale;
 use crate::slots::{self, Offer, Parallelism, Placement};
 use crate::transition::Resources;
-use reflow_graph::JobGraph;
+use reflow_graph::{JobGraph, Regions, VertexIndex};
 use reflow_types::{MaxParallelism, VertexId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(super) struct Demand {
     job: Arc<JobGraph>,
+    regions: Regions,
     /// By vertex.
     max_parallelism: Vec<MaxParallelism>,
     /// By vertex: what is declared, or by default.
@@ -30,11 +31,16 @@ impl Demand {
     pub(super) fn new(job: Arc<JobGraph>, max_parallelism: Vec<MaxParallelism>, settings: &Settings) -> Self {
         let mode = settings.mode;
         let bounds = requirements::defaults(&job, &max_parallelism, mode, settings.default_parallelism);
-        Self { job, max_parallelism, declared: bounds.clone(), bounds, by_user: false, mode }
+        let regions = Regions::of(&job);
+        Self { job, regions, max_parallelism, declared: bounds.clone(), bounds, by_user: false, mode }
     }
 
     pub(super) fn job(&self) -> &JobGraph {
         &self.job
+    }
+
+    pub(super) fn regions(&self) -> &Regions {
+        &self.regions
     }
 
     pub(super) fn max_parallelism(&self) -> &[MaxParallelism] {
@@ -84,9 +90,27 @@ impl Demand {
         }
     }
 
-    /// The parallelism for this number of slots; `None` if they are too few.
-    pub(super) fn parallelism(&self, slots: u32) -> Option<Parallelism> {
-        slots::parallelism(&self.job, &self.bounds, slots)
+    /// The parallelism for this number of slots, after an attempt with another one; `None` if the slots are too few.
+    pub(super) fn parallelism(&self, slots: u32, former: Option<&[u32]>) -> Option<Parallelism> {
+        let planned = slots::parallelism(&self.job, &self.bounds, slots)?;
+        let kept = former.and_then(|former| slots::as_before(&self.job, &self.bounds, &planned, former));
+        Some(kept.unwrap_or(planned))
+    }
+
+    /// The parallelism of the vertices that restart for this number of slots, while the others keep theirs; `None` if the
+    /// slots are too few.
+    pub(super) fn parallelism_beside(
+        &self,
+        slots: u32,
+        former: &Placement,
+        restarts: impl Fn(VertexIndex) -> bool,
+    ) -> Option<Parallelism> {
+        let bounds = self.bounds.iter().zip(former).zip(self.job.numbered_vertices());
+        let bounds = bounds.map(|((bounds, former), (index, _))| match restarts(index) {
+            true => *bounds,
+            false => ParallelismBounds { lower: former.len() as u32, upper: former.len() as u32 },
+        });
+        slots::parallelism(&self.job, &bounds.collect::<Vec<_>>(), slots)
     }
 
     /// Assigns subtasks to slots, to their former ones if possible.

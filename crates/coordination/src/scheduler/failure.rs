@@ -8,9 +8,11 @@ use crate::event::Event;
 use crate::exceptions::Exception;
 use crate::rescale::TriggerCause;
 use crate::restart::{Cause, LostExecutorRestart, Verdict};
+use reflow_graph::RegionIndex;
 use reflow_protocol::failure::{Failure, Fault};
 use reflow_protocol::report::{SubtaskEvent, SubtaskReport};
 use reflow_types::{ExecutorId, Instant, SubtaskId};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// A failure that ends the current attempt.
@@ -23,14 +25,25 @@ pub(super) struct Failed {
     /// Whether a connection has broken in a running attempt. Most likely the process at its other end is lost,
     /// and the JobManager will detect that soon.
     loss_expected: bool,
+    /// The regions that have failed; `None` if the whole job has.
+    regions: Option<BTreeSet<RegionIndex>>,
+}
+
+impl Failed {
+    /// Whether these regions contain all that has failed.
+    pub(super) fn is_within(&self, regions: &BTreeSet<RegionIndex>) -> bool {
+        self.regions.as_ref().is_some_and(|failed| failed.is_subset(regions))
+    }
 }
 
 /// The failure that an event means for the current attempt, if any. Records it in the attempt.
 pub(super) fn of_event(ctx: &mut Context, now: Instant, event: &Event) -> Option<Failed> {
     match event {
         Event::SubtaskReported(SubtaskReport { attempt, subtask, event: SubtaskEvent::Failed(failure) }) => {
-            ctx.attempt_named(*attempt)?;
-            let ran = ctx.has_run();
+            let record = ctx.attempt_named(*attempt)?.subtasks().get(subtask).cloned();
+            let regions = record.map(|record| ctx.demand.regions().region(record.vertex));
+            let regions = regions.map(|region| BTreeSet::from([region]));
+            let ran = ctx.has_run(regions.as_ref());
             let exception = ctx.exception(now, Some(*subtask), failure);
             let damage = is_damage(ctx, *subtask, failure);
             if let Some(attempt) = &mut ctx.attempt {
@@ -38,25 +51,29 @@ pub(super) fn of_event(ctx: &mut Context, now: Instant, event: &Event) -> Option
             }
             let permanent = failure.fault == Fault::Permanent;
             let loss_expected = failure.fault == Fault::Connection && ran;
-            Some(Failed { exception, cause: Cause::Failure, permanent, damage, loss_expected })
+            Some(Failed { exception, cause: Cause::Failure, permanent, damage, loss_expected, regions })
         }
         Event::JobFailed { failure } => Some(of_job(ctx, now, failure)),
         Event::ExecutorLost { executor, reason } => {
-            let ran = ctx.has_run();
+            let regions = ctx.regions_on(*executor);
+            let ran = ctx.has_run(regions.as_ref());
             let exception = lost(ctx, now, *executor, reason);
             let cause = if ran { Cause::LostExecutor } else { Cause::Failure };
-            let failed = Failed { exception, cause, permanent: false, damage: false, loss_expected: false };
+            let (permanent, damage, loss_expected) = Default::default();
+            let failed = Failed { exception, cause, permanent, damage, loss_expected, regions };
             ctx.lose_holder(now, *executor).then_some(failed)
         }
         _ => None,
     }
 }
 
-/// A failure that belongs to no subtask.
+/// A failure that belongs to no subtask: of the enumerator of a source, or of the whole job.
 pub(super) fn of_job(ctx: &Context, now: Instant, failure: &Failure) -> Failed {
     let exception = ctx.exception(now, None, failure);
     let permanent = failure.fault == Fault::Permanent;
-    Failed { exception, cause: Cause::Failure, permanent, damage: false, loss_expected: false }
+    let (damage, loss_expected) = Default::default();
+    let regions = ctx.region_of(&failure.operator).map(|region| BTreeSet::from([region]));
+    Failed { exception, cause: Cause::Failure, permanent, damage, loss_expected, regions }
 }
 
 /// Too many consecutive checkpoints have failed.
@@ -67,7 +84,7 @@ pub(super) fn of_checkpoints(ctx: &Context, now: Instant, reason: &str) -> Faile
 
 /// Handles a failure by the restart strategy.
 pub(super) fn handle(ctx: &mut Context, now: Instant, failed: Failed) -> Next {
-    let Failed { exception, cause, permanent, damage, loss_expected } = failed;
+    let Failed { exception, cause, permanent, damage, loss_expected, regions } = failed;
     if damage {
         return go_back(ctx, now, exception);
     }
@@ -83,7 +100,7 @@ pub(super) fn handle(ctx: &mut Context, now: Instant, failed: Failed) -> Next {
                 LostExecutorRestart::Immediate if loss_expected => BackoffEnd::ElapsedOrExecutorLost,
                 _ => BackoffEnd::Elapsed,
             };
-            Next::Restart(Restart::Failure { backoff: after, until, error: message })
+            Next::Restart(Restart::Failure { backoff: after, until, error: message, regions })
         }
         Verdict::GiveUp { rule } => Next::Fail(format!("{message} (no restart: {rule})")),
     }
@@ -94,12 +111,17 @@ pub(super) fn record(ctx: &mut Context, failed: Failed) {
     ctx.failures.record(failed.exception);
 }
 
+/// Records a failure of what is being cancelled anyway.
+pub(super) fn record_concurrent(ctx: &mut Context, failed: Failed) {
+    ctx.failures.record_concurrent(failed.exception);
+}
+
 /// Records a failure that occurs while the attempt is being cancelled anyway. Returns whether a process was lost.
 pub(super) fn note_concurrent(ctx: &mut Context, now: Instant, event: &Event) -> bool {
     let failed = of_event(ctx, now, event);
     let lost = failed.is_some() && matches!(event, Event::ExecutorLost { .. });
     if let Some(failed) = failed {
-        ctx.failures.record_concurrent(failed.exception);
+        record_concurrent(ctx, failed);
     }
     lost
 }
@@ -129,7 +151,7 @@ fn go_back(ctx: &mut Context, now: Instant, mut exception: Exception) -> Next {
             ctx.failures.record(exception);
             ctx.begin_rescale_record(now, TriggerCause::RecoverableFailover);
             let (backoff, until) = (Duration::ZERO, BackoffEnd::Elapsed);
-            Next::Restart(Restart::Failure { backoff, until, error: warning })
+            Next::Restart(Restart::Failure { backoff, until, error: warning, regions: None })
         }
         Some(fallback::Decision::Ask(question)) => {
             exception.message.clone_from(&question);

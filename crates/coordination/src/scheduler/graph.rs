@@ -3,8 +3,8 @@
 use super::demand::Demand;
 use super::lineage::Lineage;
 use crate::slots::{Offer, Parallelism, Placement};
-use reflow_graph::{ExecutionGraph, ExecutionVertex, Subtask};
-use reflow_types::{MaxParallelism, OwnershipTable, SlotId, SubtaskIndex};
+use reflow_graph::{ExecutionGraph, ExecutionVertex, Subtask, VertexIndex};
+use reflow_types::{Attempt, MaxParallelism, OwnershipTable, SlotId, SubtaskIndex};
 use std::collections::BTreeMap;
 
 /// The placement of a graph's subtasks.
@@ -18,6 +18,7 @@ pub(super) fn make_graph(
     lineage: &mut Lineage,
     placement: &Placement,
     previous: Option<&Placement>,
+    attempt: Attempt,
 ) -> ExecutionGraph {
     let mut vertices = Vec::with_capacity(placement.len());
     for (v, ((index, vertex), slots)) in demand.job().numbered_vertices().zip(placement).enumerate() {
@@ -27,9 +28,32 @@ pub(super) fn make_graph(
             let former = previous.map(|previous| previous[v].as_slice());
             next_table(lineage.table(index), demand.max_parallelism()[v], slots, former)
         });
-        vertices.push(ExecutionVertex { subtasks, table });
+        vertices.push(ExecutionVertex { subtasks, table, attempt });
     }
     let graph = ExecutionGraph { vertices };
+    lineage.take_tables(&graph);
+    graph
+}
+
+/// The graph in which the subtasks of some vertices are new, in these slots and named after `attempt`. The others stay.
+pub(super) fn region_graph(
+    demand: &Demand,
+    lineage: &mut Lineage,
+    placement: &Placement,
+    old: &ExecutionGraph,
+    (attempt, restarts): (Attempt, impl Fn(VertexIndex) -> bool),
+) -> ExecutionGraph {
+    let mut graph = old.clone();
+    let former = placement_of(old);
+    for (index, _) in demand.job().numbered_vertices().filter(|(index, _)| restarts(*index)) {
+        let v = usize::from(index.0);
+        let subtask = |&slot: &SlotId| Subtask { id: lineage.next_subtask(), slot };
+        let subtasks = placement[v].iter().map(subtask).collect();
+        let next =
+            |table| next_table(Some(table), demand.max_parallelism()[v], &placement[v], Some(&former[v]));
+        let table = old.vertices[v].table.as_ref().map(next);
+        graph.vertices[v] = ExecutionVertex { subtasks, table, attempt };
+    }
     lineage.take_tables(&graph);
     graph
 }
@@ -76,7 +100,7 @@ pub(super) fn next_graph(
         let table = old.vertices[v].table.as_ref();
         let table =
             table.map(|table| next_table(Some(table), demand.max_parallelism()[v], slots, Some(&former[v])));
-        vertices.push(ExecutionVertex { subtasks, table });
+        vertices.push(ExecutionVertex { subtasks, table, attempt: old.vertices[v].attempt });
     }
     ExecutionGraph { vertices }
 }

@@ -26,6 +26,7 @@ mod graph;
 mod lineage;
 mod next;
 mod outputs;
+mod region_restart;
 mod requests;
 mod rescale_plan;
 mod settings;

@@ -4,7 +4,9 @@ use super::rescale_plan::Plan;
 use crate::action::EndState;
 use crate::checkpoint::Purpose;
 use crate::manifest;
+use reflow_graph::RegionIndex;
 use reflow_types::Instant;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// The answer of a state, from which [`step`](super::step) makes the next state.
@@ -56,6 +58,8 @@ pub(super) enum Restart {
     Rescale,
     /// A former leader has deployed it, and it cannot go on under this one.
     NotAdopted,
+    /// Regions of it have failed, and cannot restart while the others run on.
+    NotByRegion,
     /// It failed.
     Failure {
         /// The delay of the restart strategy.
@@ -64,6 +68,8 @@ pub(super) enum Restart {
         until: BackoffEnd,
         /// The failure.
         error: String,
+        /// The regions that have failed; `None` if the whole job has.
+        regions: Option<BTreeSet<RegionIndex>>,
     },
 }
 

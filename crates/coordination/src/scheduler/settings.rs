@@ -38,6 +38,8 @@ pub struct Settings {
     /// `task.cancellation.timeout`: after this time an executor that has not ended an attempt is killed; `None`
     /// waits without limit.
     pub cancellation_timeout: Option<Duration>,
+    /// `jobmanager.execution.failover-strategy`.
+    pub failover: restart::Failover,
     /// `restart-strategy.*`.
     pub restart: restart::Strategy,
     /// `Delayed` if the user set the strategy's delay.

@@ -9,7 +9,7 @@ use reflow_types::Instant;
 impl Executor {
     /// Begins to build the tasks of a deployment.
     pub(super) fn begin_building(&mut self, now: Instant, deployment: Deployment, out: &mut Vec<Output>) {
-        let builder = builder(&self.options, &self.credentials, &self.hub, &self.slots);
+        let builder = builder(&self.options, &self.credentials, &self.regions, &self.hub, &self.slots);
         let (running, building) = Building::begin(now, &builder, deployment);
         let refused = builder.check_memory(&building.graph);
         (self.running, self.building) = (Some(running), Some(building));
@@ -22,7 +22,7 @@ impl Executor {
     /// waited for them.
     pub(super) fn continue_building(&mut self, now: Instant, out: &mut Vec<Output>) {
         let Some(mut building) = self.building.take() else { return };
-        let builder = builder(&self.options, &self.credentials, &self.hub, &self.slots);
+        let builder = builder(&self.options, &self.credentials, &self.regions, &self.hub, &self.slots);
         let proceeded = building.proceed(&builder);
         if proceeded.is_ok() && building.is_complete() {
             building.deploy(&builder);

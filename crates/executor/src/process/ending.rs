@@ -46,6 +46,7 @@ impl Executor {
             self.deferred.clear();
         }
         self.running = None;
+        self.canceled_regions = None;
         self.clear();
         self.after_clearing(now, out);
     }

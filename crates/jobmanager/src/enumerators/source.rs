@@ -1,14 +1,14 @@
 //! One source: its enumerator, its readers, and which of them gets which split.
 
-use super::Assignment;
+use super::{Assignment, restored};
 use bytes::Bytes;
 use reflow_api::source::{HandOut, ReaderMessage};
 use reflow_api::{Enumerator, EnumeratorContext, Io};
 use reflow_env::{Answer, Request, Ticket};
-use reflow_graph::VertexIndex;
+use reflow_graph::{ExecutionGraph, RegionIndex, VertexIndex};
 use reflow_protocol::command::{MoreSplits, SplitAssignment};
 use reflow_protocol::failure::{Failure, Fault};
-use reflow_protocol::snapshot::OperatorState;
+use reflow_protocol::snapshot::{OperatorState, Restore};
 use reflow_types::{Instant, SubtaskId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -28,6 +28,7 @@ struct Snapshot {
 pub(super) struct Source {
     pub(super) uid: String,
     pub(super) vertex: Option<VertexIndex>,
+    pub(super) region: Option<RegionIndex>,
     pub(super) enumerator: Box<dyn Enumerator>,
     /// The enumerator's initial state, from which a job without state starts.
     pristine: Bytes,
@@ -53,6 +54,8 @@ pub(super) struct Source {
     io: Io,
     /// What the enumerator has in this attempt.
     context: EnumeratorContext,
+    /// Whether its readers have ended.
+    stopped: bool,
     /// When it is polled next.
     poll_at: Option<Instant>,
 }
@@ -60,14 +63,15 @@ pub(super) struct Source {
 impl Source {
     pub(super) fn new(
         uid: String,
-        vertex: Option<VertexIndex>,
+        place: Option<(VertexIndex, RegionIndex)>,
         enumerator: Box<dyn Enumerator>,
         message_splits: usize,
     ) -> Self {
         let io = Io::default();
         Self {
             uid,
-            vertex,
+            vertex: place.map(|(vertex, _)| vertex),
+            region: place.map(|(_, region)| region),
             pristine: enumerator.snapshot(),
             enumerator,
             unassigned: VecDeque::new(),
@@ -82,6 +86,7 @@ impl Source {
             message_splits,
             context: EnumeratorContext::new(io.for_task()),
             io,
+            stopped: true,
             poll_at: None,
         }
     }
@@ -108,13 +113,32 @@ impl Source {
         self.active = None;
         self.moving = false;
         self.context = EnumeratorContext::new(self.io.for_task());
+        self.stopped = false;
         self.poll_at = Some(now);
         Ok(())
     }
 
-    /// The attempt has ended, and with it the requests of the enumerator.
+    /// Its readers are deployed with this state.
+    pub(super) fn deploy(
+        &mut self,
+        now: Instant,
+        graph: &ExecutionGraph,
+        restore: &[(SubtaskId, Restore)],
+        states: &[(String, Bytes)],
+    ) -> Result<(), Failure> {
+        let state = states.iter().find(|(uid, _)| *uid == self.uid).map(|(_, state)| state);
+        self.restore(now, state)?;
+        let readers = self.vertex.map(|vertex| graph.vertex(vertex).subtasks.as_slice()).unwrap_or_default();
+        self.load =
+            readers.iter().map(|reader| (reader.id, restored(restore, reader.id, &self.uid))).collect();
+        Ok(())
+    }
+
+    /// Its readers have ended, and with them the requests of the enumerator.
     pub(super) fn stop(&mut self) {
         self.context = EnumeratorContext::new(self.io.for_task());
+        self.load.clear();
+        self.stopped = true;
         self.poll_at = None;
     }
 
@@ -126,7 +150,9 @@ impl Source {
     /// Passes an answer to the enumerator.
     pub(super) fn answered(&mut self, now: Instant, ticket: Ticket, answer: Answer) {
         self.io.answer(ticket, answer);
-        self.poll_at = Some(now);
+        if !self.stopped {
+            self.poll_at = Some(now);
+        }
     }
 
     /// Handles a message of a reader.

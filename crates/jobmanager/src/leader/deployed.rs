@@ -7,6 +7,7 @@ use reflow_graph::ExecutionGraph;
 use reflow_protocol::command::{AttemptCommand, Command, RescaleCommand};
 use reflow_protocol::control::ToExecutor;
 use reflow_protocol::deployment::{Addresses, Attempt, Deployment};
+use reflow_protocol::regions::RegionRestart;
 use reflow_protocol::rescale::Preparation;
 use reflow_protocol::snapshot::Restore;
 use reflow_types::{ExecutorId, GraphVersion, SubtaskId};
@@ -47,6 +48,29 @@ impl Deployed {
         }
         self.graph = deployment.graph;
         self.next = None;
+    }
+
+    /// Deploys regions of the attempt again. All executors get the graph, also those that have none of its subtasks any
+    /// more.
+    pub(super) fn deploy_regions(
+        &mut self,
+        restart: &RegionRestart,
+        deployment: Deployment,
+        members: &Members,
+        out: &mut Vec<Output>,
+    ) {
+        let Deployment { attempt, graph, checkpoint, .. } = &deployment;
+        let (regions, parallelism) = (&restart.regions, parallelism(graph));
+        tracing::info!(%attempt, version = %restart.version, ?regions, ?parallelism, ?checkpoint, "deploying regions");
+        let former = std::mem::replace(&mut self.executors, executors(graph).collect());
+        let addresses = self.addresses(members);
+        for executor in self.executors.union(&former) {
+            let restore = share_of(graph, *executor, &deployment.restore).collect();
+            let deployment = Box::new(Deployment { graph: graph.clone(), restore, ..deployment });
+            let (restart, addresses) = (restart.clone(), addresses.clone());
+            members.send(*executor, &ToExecutor::DeployRegions { restart, deployment, addresses }, out);
+        }
+        self.graph = deployment.graph;
     }
 
     /// Continues an attempt that a former leader has deployed.

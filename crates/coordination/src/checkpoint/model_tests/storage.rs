@@ -88,6 +88,7 @@ impl Storage {
         let all = ExecutionVertex {
             subtasks: vec![Subtask { id: SubtaskId(0), slot: SlotId { executor: ExecutorId(1), index: 0 } }],
             table: Some(OwnershipTable::initial(max, 1)),
+            attempt: reflow_types::Attempt::default(),
         };
         let graph =
             ExecutionGraph { vertices: vec![ExecutionVertex { table: None, ..all.clone() }, all.clone()] };

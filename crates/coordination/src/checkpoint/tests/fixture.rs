@@ -42,8 +42,11 @@ pub(super) fn job() -> (JobGraph, ExecutionGraph) {
         keyed: !source,
     };
     let slot = SlotId { executor: ExecutorId(1), index: 0 };
-    let placed =
-        |id, table: Option<OwnershipTable>| ExecutionVertex { subtasks: vec![Subtask { id, slot }], table };
+    let placed = |id, table: Option<OwnershipTable>| ExecutionVertex {
+        subtasks: vec![Subtask { id, slot }],
+        table,
+        attempt: Attempt::default(),
+    };
     let vertices = vec![placed(READER, None), placed(COUNTER, Some(OwnershipTable::initial(max(), 1)))];
     let vertices_of_job = vec![vertex(1, "read", true), vertex(2, "count", false)];
     (

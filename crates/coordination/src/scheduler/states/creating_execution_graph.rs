@@ -22,9 +22,10 @@ impl CreatingExecutionGraph {
         let Some(parallelism) = ctx.plan() else { return Next::WaitForResources };
         let previous: Option<Placement> = ctx.attempt.as_ref().map(|attempt| placement_of(attempt.graph()));
         let placement = ctx.demand.assign(&parallelism, &ctx.cluster.offers(), previous.as_ref());
-        let graph = make_graph(&ctx.demand, &mut ctx.lineage, &placement, previous.as_ref());
+        let attempt = Attempt { epoch: ctx.identity.epoch, number: ctx.lineage.next_attempt() };
+        let graph = make_graph(&ctx.demand, &mut ctx.lineage, &placement, previous.as_ref(), attempt);
         ctx.timeline.decide(&parallelism.vertices, &parallelism.groups);
-        match deploy(ctx, now, graph) {
+        match deploy(ctx, now, attempt, graph) {
             Ok(()) => match decided_ending(ctx) {
                 Some(ending) => Next::Stop(Stop::Deployed(ending)),
                 None => Next::Execute(Execution::Deployed),
@@ -42,7 +43,7 @@ fn decided_ending(ctx: &Context) -> Option<Ending> {
 }
 
 /// Redistributes the last complete checkpoint over the graph and deploys it.
-fn deploy(ctx: &mut Context, now: Instant, graph: ExecutionGraph) -> Result<(), String> {
+fn deploy(ctx: &mut Context, now: Instant, attempt: Attempt, graph: ExecutionGraph) -> Result<(), String> {
     let latest = ctx.coordinator.latest();
     let Plan { restore, first_checkpoint } = match latest {
         Some(latest) => {
@@ -54,7 +55,6 @@ fn deploy(ctx: &mut Context, now: Instant, graph: ExecutionGraph) -> Result<(), 
     let checkpoint = latest.map(|latest| latest.checkpoint);
     let then = decided_ending(ctx).map_or(AfterBarrier::Continue, |ending| ending.then);
     let enumerators = latest.map(|latest| latest.manifest.enumerators.clone()).unwrap_or_default();
-    let attempt = Attempt { epoch: ctx.identity.epoch, number: ctx.lineage.next_attempt() };
     let mut deployed = DeployedAttempt::new(now, attempt, graph.clone(), checkpoint);
     deployed.note_task_managers(|holder| ctx.cluster.task_manager(holder));
     ctx.attempt = Some(deployed);

@@ -15,8 +15,10 @@ use crate::rescale::{TerminatedReason, TriggerCause};
 use crate::scheduler::attempt::SubtaskStatus;
 use crate::scheduler::context::Context;
 use crate::scheduler::ending::Ending;
+use crate::scheduler::failure::Failed;
 use crate::scheduler::next::{Execution, Goal, Next, Restart, Stop};
 use crate::scheduler::outputs::Outcome;
+use crate::scheduler::region_restart::{Progress, RegionRestart};
 use crate::scheduler::rescale_plan::Plan;
 use crate::scheduler::{failure, requests};
 use crate::transition::{Manager, Output, PhaseName, Timeouts};
@@ -30,7 +32,7 @@ const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// The phase of the attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// Some subtasks do not run yet.
+    /// Some subtasks do not run yet, or not any more.
     Starting,
     /// All subtasks run.
     Running,
@@ -50,6 +52,8 @@ pub(in crate::scheduler) struct Executing {
     changed: bool,
     /// Whether the transition manager has decided to rescale, which waits until all subtasks run.
     go: bool,
+    /// The regions that are being restarted, until they are deployed.
+    restart: Option<RegionRestart>,
 }
 
 impl Executing {
@@ -63,12 +67,20 @@ impl Executing {
         };
         let manager = Manager::new(timeouts, now);
         let (ending, changed, go) = (Ending::NotYet, true, false);
-        Self { manager, phase, ending, failed_checkpoints: 0, changed, go }
+        Self { manager, phase, ending, failed_checkpoints: 0, changed, go, restart: None }
     }
 
     pub(in crate::scheduler) fn on_event(&mut self, ctx: &mut Context, now: Instant, event: &Event) -> Next {
+        if let Some(restart) = &mut self.restart {
+            restart.on_event(ctx, now, event);
+        }
         if let Some(failed) = failure::of_event(ctx, now, event) {
-            return failure::handle(ctx, now, failed);
+            match &self.restart {
+                Some(restart) if failed.is_within(restart.regions()) => {
+                    failure::record_concurrent(ctx, failed);
+                }
+                _ => return self.on_failure(ctx, now, failed),
+            }
         }
         match event {
             Event::ExecutorAdded { .. }
@@ -99,7 +111,7 @@ impl Executing {
         match outcome {
             Outcome::TooManyFailures { reason } => {
                 let failed = failure::of_checkpoints(ctx, now, reason);
-                return failure::handle(ctx, now, failed);
+                return self.on_failure(ctx, now, failed);
             }
             Outcome::Completed(Purpose::Rescale) if self.phase == Phase::Checkpointing => {
                 return Next::Restart(Restart::Rescale);
@@ -120,8 +132,17 @@ impl Executing {
     }
 
     pub(in crate::scheduler) fn advance(&mut self, ctx: &mut Context, now: Instant) -> Next {
-        if self.phase == Phase::Starting && ctx.all_at_least(SubtaskStatus::Running) {
+        if let Some(restart) = &mut self.restart {
+            match restart.advance(ctx, now) {
+                Progress::Waits => {}
+                Progress::Deployed => self.restart = None,
+                Progress::NotPossible => return Next::Restart(Restart::NotByRegion),
+            }
+        }
+        let deployed = self.phase == Phase::Starting && self.restart.is_none();
+        if deployed && ctx.all_at_least(SubtaskStatus::Running) {
             self.phase = Phase::Running;
+            ctx.attempt.as_mut().expect("its subtasks run").set_started();
             ctx.timeline.end(now, TerminatedReason::Succeeded);
             let effects = ctx.coordinator.set_running(now);
             ctx.apply(effects);
@@ -157,7 +178,29 @@ impl Executing {
             Phase::RetryAt(at) => Some(at),
             _ => None,
         };
-        self.manager.next_wakeup().into_iter().chain(retry).chain(self.ending.next_wakeup()).min()
+        let restart = self.restart.as_ref().and_then(RegionRestart::next_wakeup);
+        let wakeups = [self.manager.next_wakeup(), retry, restart, self.ending.next_wakeup()];
+        wakeups.into_iter().flatten().min()
+    }
+
+    /// Restarts the regions that have failed or, if they cannot restart alone, the job.
+    fn on_failure(&mut self, ctx: &mut Context, now: Instant, failed: Failed) -> Next {
+        let next = failure::handle(ctx, now, failed);
+        let Next::Restart(Restart::Failure { backoff, until, regions: Some(failed), .. }) = &next else {
+            return next;
+        };
+        let pauses = self.phase == Phase::Checkpointing || self.ending.begun();
+        let mut regions = failed.clone();
+        regions.extend(self.restart.iter().flat_map(RegionRestart::regions));
+        if pauses || failed.is_empty() || !RegionRestart::is_possible(ctx, &regions) {
+            return next;
+        }
+        let former = self.restart.take();
+        self.restart = Some(RegionRestart::begin(ctx, now, regions, (*backoff, *until), former));
+        // A rescale that was to be tried again follows the restart.
+        self.go |= matches!(self.phase, Phase::RetryAt(_));
+        self.phase = Phase::Starting;
+        Next::Stay
     }
 
     /// Begins a live rescale or, if that is not possible, a rescale with a restart, with a checkpoint if

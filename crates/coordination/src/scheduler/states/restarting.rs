@@ -32,7 +32,7 @@ impl Restarting {
                 ctx.lineage.count_rescale();
                 (Duration::ZERO, BackoffEnd::Elapsed, ctx.plan().map(|plan| plan.vertices))
             }
-            Restart::NotAdopted => (Duration::ZERO, BackoffEnd::Elapsed, None),
+            Restart::NotAdopted | Restart::NotByRegion => (Duration::ZERO, BackoffEnd::Elapsed, None),
         };
         Self { cancellation: Cancellation::begin(ctx, now), not_before: now + backoff, until, target }
     }

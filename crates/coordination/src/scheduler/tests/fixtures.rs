@@ -3,14 +3,15 @@
 use crate::checkpoint;
 use crate::event::Event;
 use crate::requirements::SchedulerMode;
-use crate::restart::{self, LostExecutorRestart};
+use crate::restart::{self, Failover, LostExecutorRestart};
 use crate::scheduler::Settings;
 use crate::transition::Waits;
-use reflow_graph::{DeclaredList, Edge, JobGraph, Operator, Shipping, Vertex, VertexIndex};
+use reflow_graph::{DeclaredList, Edge, JobGraph, Operator, RegionIndex, Shipping, Vertex, VertexIndex};
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::failure::{Failure, Fault};
 use reflow_protocol::report::{SubtaskEvent, SubtaskReport};
 use reflow_types::{MaxParallelism, SubtaskId, VertexId};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// A job of a source, a keyed vertex and a sink, in one slot sharing group.
@@ -44,6 +45,21 @@ pub(super) fn job() -> JobGraph {
     }
 }
 
+/// A job of two pipelines that share no data and no slots: source, keyed vertex and sink, and another source and sink.
+pub(super) fn two_pipelines() -> JobGraph {
+    let mut job = job();
+    let (mut source, mut sink) = (job.vertices[0].clone(), job.vertices[2].clone());
+    for (vertex, (id, name)) in [(&mut source, (4, "source 2")), (&mut sink, (5, "sink 2"))] {
+        (vertex.id, vertex.name) = (VertexId(id), name.into());
+        vertex.operators[0].set_uid(name);
+        vertex.slot_sharing_group = "second".into();
+    }
+    job.vertices.extend([source, sink]);
+    let (from, to) = (VertexIndex(3), VertexIndex(4));
+    job.edges.push(Edge { from, to, shipping: Shipping::Rebalance, side_output: None });
+    job
+}
+
 /// Reactive, with checkpoints each second, and restarts without end after one.
 pub(super) fn reactive() -> Settings {
     Settings {
@@ -61,6 +77,7 @@ pub(super) fn reactive() -> Settings {
         drain_timeout: seconds(300),
         cancellation_timeout: Some(seconds(180)),
         restart: restart::Strategy::FixedDelay { attempts: 1_000_000, delay: seconds(1) },
+        failover: Failover::Region,
         lost_executor: LostExecutorRestart::Immediate,
         restart_seed: 0,
         exception_history_size: 16,
@@ -108,4 +125,9 @@ pub(super) fn reported(attempt: Attempt, subtask: SubtaskId, event: SubtaskEvent
 
 pub(super) fn failure(fault: Fault) -> Failure {
     Failure { fault, operator: "count".into(), message: "it broke".into() }
+}
+
+/// The numbers of regions.
+pub(super) fn numbers(regions: &BTreeSet<RegionIndex>) -> String {
+    regions.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }

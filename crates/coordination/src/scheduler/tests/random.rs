@@ -2,11 +2,12 @@
 //! and forgets to answer. The world checks its invariants after each event; when everything calms down, the job must
 //! run on all slots.
 
-use super::fixtures::{failure, fixed, live, reactive, reported, seconds};
+use super::fixtures::{failure, fixed, job, live, reactive, reported, seconds, two_pipelines};
 use super::world::{Faults, World};
 use crate::event::{Event, RequestId, StoreOutcome};
 use crate::restart::LostExecutorRestart;
 use crate::scheduler::{JobStatus, Settings, StateName};
+use reflow_graph::JobGraph;
 use reflow_protocol::failure::Fault;
 use reflow_protocol::report::{ExecutorReport, SubtaskEvent, SubtaskReport};
 use reflow_types::{ExecutorId, splitmix64};
@@ -58,7 +59,9 @@ impl Struck {
     /// What the scheduler did.
     fn count_actions(&mut self, world: &mut World) {
         for line in world.take_log().lines() {
-            for what in ["prepare", "catch up", "abandon", "commit", "move"] {
+            for what in
+                ["prepare", "catch up", "abandon", "commit", "move", "cancel regions", "deploy regions"]
+            {
                 if line.starts_with(what) {
                     self.count(what);
                 }
@@ -143,7 +146,8 @@ fn strike(world: &mut World, random: &mut Random, struck: &mut Struck) {
         }
         78..82 if world.deployed.is_some() => {
             struck.count_in_phase("subtask failed", world);
-            world.fail_subtask(Fault::User);
+            let vertices = world.tasks.job().vertices.len() as u64;
+            world.fail_subtask_of(random.below(vertices) as usize, Fault::User);
         }
         82..88 => {
             let (lower, upper) = (1 + random.below(3) as u32, 3 + random.below(8) as u32);
@@ -184,8 +188,12 @@ fn strike(world: &mut World, random: &mut Random, struck: &mut Struck) {
 }
 
 fn life(seed: u64, pace: u64, settings: fn(&mut Random) -> Settings, struck: &mut Struck) {
+    life_of(job(), seed, pace, settings, struck);
+}
+
+fn life_of(job: JobGraph, seed: u64, pace: u64, settings: fn(&mut Random) -> Settings, struck: &mut Struck) {
     let mut random = Random(seed);
-    let mut world = World::new(settings(&mut random));
+    let mut world = World::with_job(settings(&mut random), job, None);
     for _ in 0..60 {
         strike(&mut world, &mut random, struck);
         for _ in 0..random.below(pace) {
@@ -226,8 +234,17 @@ fn calm_down(world: &mut World, seed: u64) {
     let view = world.scheduler.view();
     assert_eq!(view.state, StateName::Executing, "seed {seed}");
     let slots: u32 = view.executors.values().map(|executor| executor.slots).sum();
-    let expected = if view.settings.is_reactive() { slots.min(16) } else { 4 };
-    assert_eq!(world.parallelism(), [expected; 3], "seed {seed}");
+    let mut groups: BTreeMap<&str, u32> = BTreeMap::new();
+    for (vertex, parallelism) in world.tasks.job().vertices.iter().zip(world.parallelism()) {
+        let of_group = *groups.entry(&vertex.slot_sharing_group).or_insert(parallelism);
+        assert_eq!(of_group, parallelism, "seed {seed}");
+    }
+    if view.settings.is_reactive() {
+        let most = 16 * groups.len() as u32;
+        assert_eq!(groups.values().sum::<u32>(), slots.min(most), "seed {seed}: {groups:?}");
+    } else {
+        assert!(groups.values().all(|parallelism| *parallelism == 4), "seed {seed}: {groups:?}");
+    }
     assert!(view.executors.values().all(|executor| !executor.draining()), "seed {seed}");
     let open = view.rescales.current();
     assert_eq!(open, None, "seed {seed}");
@@ -309,4 +326,15 @@ fn whatever_strikes_a_live_rescale_it_ends() {
             struck.expect(3, &[&format!("{what} in {phase}")]);
         }
     }
+}
+
+/// Regions restart alone, together, again before they run, and in the midst of rescales.
+#[test]
+fn whatever_happens_to_two_regions_both_come_back() {
+    let mut struck = Struck::default();
+    for seed in 0..1000 {
+        life_of(two_pipelines(), seed, 20, settings, &mut struck);
+        life_of(two_pipelines(), seed, 50, rescaling, &mut struck);
+    }
+    struck.expect(1000, &["cancel regions", "deploy regions", "commit"]);
 }

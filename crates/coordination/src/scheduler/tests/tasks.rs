@@ -7,7 +7,7 @@ use super::fixtures::reported;
 use crate::event::Event;
 use crate::manifest::Manifest;
 use bytes::Bytes;
-use reflow_graph::{ExecutionGraph, JobGraph, VertexIndex};
+use reflow_graph::{ExecutionGraph, JobGraph, RegionIndex, Regions, VertexIndex};
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::report::SubtaskEvent;
 use reflow_protocol::rescale::{Cut, Installation};
@@ -66,6 +66,10 @@ impl Tasks {
         }
     }
 
+    pub(super) fn job(&self) -> &JobGraph {
+        &self.job
+    }
+
     pub(super) fn all(&self) -> impl Iterator<Item = (SubtaskId, &Task)> {
         self.tasks.iter().map(|(id, task)| (*id, task))
     }
@@ -88,8 +92,7 @@ impl Tasks {
         for (id, state) in states.filter(|(_, state)| state.name == "splits") {
             self.tasks.get_mut(&id).expect("it is deployed").splits.extend(state.items.iter().cloned());
         }
-        let has_splits = self.tasks.values().any(|task| !task.splits.is_empty());
-        if restored && has_splits {
+        if restored && !restore.is_empty() {
             return;
         }
         for (vertex, _) in self.job.clone().numbered_vertices().filter(|(_, vertex)| vertex.source) {
@@ -99,6 +102,37 @@ impl Tasks {
                 reader.splits.push(split(vertex, n));
             }
         }
+    }
+
+    /// The subtasks of regions end.
+    pub(super) fn end_regions(&mut self, regions: &BTreeSet<RegionIndex>) {
+        let all = Regions::of(&self.job);
+        self.tasks.retain(|_, task| !regions.contains(&all.region(task.vertex)));
+    }
+
+    /// The subtasks of regions are deployed again.
+    pub(super) fn deploy_regions(
+        &mut self,
+        regions: &BTreeSet<RegionIndex>,
+        graph: &ExecutionGraph,
+        restore: &[(SubtaskId, Restore)],
+        restored: bool,
+    ) {
+        let all = Regions::of(&self.job);
+        let others = self.tasks.keys().copied().collect::<BTreeSet<_>>();
+        for (vertex, _, subtask) in graph.subtasks() {
+            let restarts = regions.contains(&all.region(vertex));
+            assert_eq!(restarts, !others.contains(&subtask.id), "subtask {} of another region", subtask.id);
+        }
+        let mut others = std::mem::take(&mut self.tasks);
+        self.deploy(graph, restore, restored);
+        self.tasks.retain(|id, _| !others.contains_key(id));
+        self.tasks.append(&mut others);
+    }
+
+    /// Whether all subtasks of the graph are there.
+    pub(super) fn are_complete(&self) -> bool {
+        self.graph.subtasks().all(|(_, _, subtask)| self.tasks.contains_key(&subtask.id))
     }
 
     /// What each subtask writes for a checkpoint.

@@ -1,6 +1,7 @@
 //! A cluster with one job: carries out actions, answers them, keeps a log of them, and checks what must always hold.
 
-use super::fixtures::{failure, job, reported};
+pub(super) use super::faults::Faults;
+use super::fixtures::{failure, job, numbers, reported};
 use super::tasks::Tasks;
 use crate::action::{Action, EndState};
 use crate::checkpoint::Recovered;
@@ -8,10 +9,11 @@ use crate::checkpoint::stats::Status;
 use crate::event::{Event, ParallelismBounds, RequestId, StoreOutcome};
 use crate::rescale::LivePhase;
 use crate::scheduler::{Identity, JobStatus, Scheduler, Settings, StateName};
-use reflow_graph::{ExecutionGraph, JobGraph};
+use reflow_graph::{ExecutionGraph, JobGraph, RegionIndex, Regions};
 use reflow_protocol::command::{AttemptCommand, CheckpointCommand, Command, RescaleCommand, SubtaskCommand};
 use reflow_protocol::deployment::{Attempt, Deployment};
 use reflow_protocol::failure::Fault;
+use reflow_protocol::regions::RegionRestart;
 use reflow_protocol::report::{ExecutorReport, SnapshotTiming, SubtaskEvent};
 use reflow_protocol::rescale::{Cut, Preparation};
 use reflow_protocol::snapshot::AfterBarrier;
@@ -22,28 +24,6 @@ use reflow_types::{
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
-
-/// What the world does with requests of the scheduler; all is obeyed unless said otherwise.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Faults {
-    /// Subtasks decline checkpoints.
-    pub(super) decline: bool,
-    /// Executors do not answer when an attempt is cancelled.
-    pub(super) ignore_cancel: bool,
-    /// Subtasks are deployed and never run.
-    pub(super) never_run: bool,
-    /// Subtasks do not acknowledge checkpoints.
-    pub(super) never_acknowledge: bool,
-    /// Subtasks do not commit and finish.
-    pub(super) never_finish: bool,
-    /// Executors refuse to prepare a rescale.
-    pub(super) refuse: bool,
-    /// Executors do not prepare a rescale.
-    pub(super) never_prepare: bool,
-    /// Subtasks do not pass a cut.
-    pub(super) never_cut: bool,
-    pub(super) disk_full: bool,
-}
 
 pub(super) struct World {
     pub(super) scheduler: Scheduler,
@@ -225,8 +205,15 @@ impl World {
     }
 
     pub(super) fn fail_subtask(&mut self, fault: Fault) {
-        let (attempt, subtask) = (self.attempt(), self.first_subtask());
-        self.send(reported(attempt, subtask, SubtaskEvent::Failed(failure(fault))));
+        self.fail_subtask_of(0, fault);
+    }
+
+    /// The first subtask of a vertex fails.
+    pub(super) fn fail_subtask_of(&mut self, vertex: usize, fault: Fault) {
+        let (attempt, graph) = self.deployed.as_ref().expect("the test has deployed");
+        let failed = SubtaskEvent::Failed(failure(fault));
+        let event = reported(*attempt, graph.vertices[vertex].subtasks[0].id, failed);
+        self.send(event);
     }
 
     /// All subtasks' inputs end.
@@ -243,7 +230,8 @@ impl World {
     }
 
     pub(super) fn require(&mut self, lower: u32, upper: u32) {
-        let bounds = [1, 2, 3].map(|id| (VertexId(id), ParallelismBounds { lower, upper })).into();
+        let vertices = self.tasks.job().vertices.iter();
+        let bounds = vertices.map(|vertex| (vertex.id, ParallelismBounds { lower, upper })).collect();
         self.send(Event::UpdateRequirements { bounds });
     }
 
@@ -282,6 +270,29 @@ impl World {
                         self.events.push_back(Event::ExecutorReported { executor, report });
                     }
                 }
+            }
+            Action::CancelRegions { restart, executors } => {
+                let RegionRestart { attempt, version, regions } = restart;
+                self.log.push(format!("cancel regions {} on {}", numbers(regions), names(executors)));
+                self.demand_current(*attempt);
+                self.tasks.end_regions(regions);
+                for &executor in executors {
+                    if self.executors.contains_key(&executor) && !self.faults.ignore_cancel {
+                        let report = ExecutorReport::RegionsCanceled { attempt: *attempt, version: *version };
+                        self.events.push_back(Event::ExecutorReported { executor, report });
+                    }
+                }
+            }
+            Action::DeployRegions { restart, deployment, .. } => {
+                let Deployment { attempt, graph, checkpoint, restore, .. } = &**deployment;
+                let parallelism: Vec<_> = graph.vertices.iter().map(|vertex| vertex.parallelism()).collect();
+                let from = checkpoint.map_or("nothing".to_owned(), |id| format!("checkpoint {id}"));
+                let regions = numbers(&restart.regions);
+                self.log.push(format!("deploy regions {regions} at {parallelism:?} from {from}"));
+                self.demand_current(*attempt);
+                self.tasks.end_regions(&restart.regions); // those whose executors are lost
+                self.tasks.deploy_regions(&restart.regions, graph, restore, checkpoint.is_some());
+                self.start(*attempt, graph, &restart.regions);
             }
             Action::DropAttempt { attempt, executors } => {
                 self.log.push(format!("drop {} on {}", attempt.number, names(executors)));
@@ -379,6 +390,7 @@ impl World {
                 let cut = if kind.cut.is_some() { " and cut" } else { "" };
                 self.log.push(format!("trigger {checkpoint}{then}{cut}"));
                 self.demand_current(attempt);
+                assert!(self.tasks.are_complete(), "a checkpoint while a region restarts");
                 self.scheduler.set_enumerators(checkpoint, Vec::new());
                 self.snapshot(attempt, checkpoint, kind.cut.as_ref());
                 self.tasks.triggered(checkpoint);
@@ -443,6 +455,20 @@ impl World {
             assert!(self.ended.contains(&former) || !lives, "attempt {former} was not cancelled");
             self.ended.insert(former);
         }
+        let all = Regions::of(self.tasks.job());
+        self.start(attempt, &graph, &all.all());
+    }
+
+    /// The subtasks of regions are deployed, in the slots of the graph.
+    fn start(&mut self, attempt: Attempt, graph: &ExecutionGraph, regions: &BTreeSet<RegionIndex>) {
+        let all = Regions::of(self.tasks.job());
+        let mut groups: BTreeMap<SlotId, &str> = BTreeMap::new();
+        for (vertex, placed) in self.tasks.job().vertices.iter().zip(&graph.vertices) {
+            for subtask in &placed.subtasks {
+                let group = *groups.entry(subtask.slot).or_insert(&vertex.slot_sharing_group);
+                assert_eq!(group, vertex.slot_sharing_group, "slot {} serves two groups", subtask.slot);
+            }
+        }
         for vertex in &graph.vertices {
             let slots: BTreeSet<SlotId> = vertex.subtasks.iter().map(|subtask| subtask.slot).collect();
             assert_eq!(slots.len(), vertex.subtasks.len(), "two subtasks of a vertex share a slot");
@@ -451,7 +477,7 @@ impl World {
                 assert_eq!(table.parallelism(), vertex.parallelism());
             });
         }
-        for (_, _, subtask) in graph.subtasks() {
+        for (_, _, subtask) in graph.subtasks().filter(|(v, ..)| regions.contains(&all.region(*v))) {
             assert!(self.used_subtasks.insert(subtask.id), "subtask id {} is used again", subtask.id);
             if let Some(slots) = self.executors.get(&subtask.slot.executor) {
                 assert!(subtask.slot.index < *slots, "slot {} does not exist", subtask.slot);
@@ -460,7 +486,7 @@ impl World {
                 }
             }
         }
-        self.deployed = Some((attempt, graph));
+        self.deployed = Some((attempt, graph.clone()));
     }
 
     /// What executors do once a checkpoint is complete, as its kind says.

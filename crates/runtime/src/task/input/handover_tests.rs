@@ -128,11 +128,11 @@ fn wiring(hub: &Hub, version: GraphVersion) -> Wiring {
         }],
         ..JobGraph::default()
     };
-    let subtask = |id| Subtask { id, slot };
+    let (subtask, attempt) = (|id| Subtask { id, slot }, reflow_types::Attempt::default());
     let graph = ExecutionGraph {
         vertices: vec![
-            ExecutionVertex { subtasks: vec![subtask(SOURCE)], table: None },
-            ExecutionVertex { subtasks: vec![subtask(OLD), subtask(ADDED)], table: Some(table()) },
+            ExecutionVertex { subtasks: vec![subtask(SOURCE)], table: None, attempt },
+            ExecutionVertex { subtasks: vec![subtask(OLD), subtask(ADDED)], table: Some(table()), attempt },
         ],
     };
     Wiring {
