@@ -19,10 +19,11 @@ pub enum Only {
 }
 
 const ADOPTION: &[Only] = &[Only::Scenario(Scenario::Adoption)];
+const PIPELINES: &[Only] = &[Only::Job("Pipelines"), Only::Scenario(Scenario::UserFailures)];
 const DIRECTED: &[Only] = &[Only::Scenario(Scenario::DirectedRescales)];
 
 /// All injected faults.
-pub const ALL: [InjectedFault; 30] = [
+pub const ALL: [InjectedFault; 32] = [
     ("barrier_not_awaited", &[]),
     ("group_restored_twice", &[]),
     ("offset_after_barrier", &[]),
@@ -59,6 +60,8 @@ pub const ALL: [InjectedFault; 30] = [
     ("attempt_of_another_checkpoint_adopted", &[Only::Scenario(Scenario::Overtaken)]),
     ("reports_during_the_registration_lost", ADOPTION),
     ("records_under_way_lost", &[Only::Job("OrderedAsyncCalls")]),
+    ("region_restarted_from_an_older_checkpoint", PIPELINES),
+    ("enumerators_of_all_regions_restored", PIPELINES),
 ];
 
 /// The number of seeds within which a fault must be found.

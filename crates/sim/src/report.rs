@@ -52,6 +52,8 @@ pub struct Report {
     pub rescales: u64,
     /// See [`Outcome`].
     pub live_rescales: LiveRescales,
+    /// The number of restarts of regions alone.
+    pub region_restarts: u64,
     /// See [`Outcome`].
     pub adoptions: (u64, u64),
     /// The numbers of runs, of live rescales begun and of live rescales committed, by kind of job.
@@ -98,6 +100,7 @@ impl Report {
         self.live_rescales.begun += begun;
         self.live_rescales.committed += committed;
         self.live_rescales.past_an_end += past_an_end;
+        self.region_restarts += outcome.region_restarts;
         self.adoptions.0 += outcome.adoptions.0;
         self.adoptions.1 += outcome.adoptions.1;
         let of_shape = self.by_shape.entry(outcome.shape).or_default();
@@ -162,6 +165,7 @@ impl Report {
                 "committed": self.live_rescales.committed,
                 "past_an_end": self.live_rescales.past_an_end,
             },
+            "region_restarts": self.region_restarts,
             "adoptions": { "begun": self.adoptions.0, "succeeded": self.adoptions.1 },
             "jobs": self.by_shape.iter().map(|(shape, [runs, begun, committed])| serde_json::json!({
                 "job": shape.to_string(), "runs": runs, "begun": begun, "committed": committed,
@@ -213,6 +217,7 @@ impl fmt::Display for Report {
             f,
             "{begun} live rescales begun, {committed} committed, {past_an_end} of them after an input had ended"
         )?;
+        writeln!(f, "{} times, regions restarted while others ran on", self.region_restarts)?;
         let (begun, succeeded) = self.adoptions;
         writeln!(f, "{begun} JobManagers found a running attempt, {succeeded} adopted it")?;
         writeln!(f, "{restarts} restarts, {rescales} of them rescales; {checkpoints} checkpoints")?;

@@ -68,6 +68,20 @@ impl Completions {
         })
     }
 
+    /// Regions of an attempt begin again from a checkpoint, which is not known to be damaged. Returns the violation, if any:
+    /// other regions, or these, have committed more.
+    pub fn restarted(&self, attempt: Attempt, from: Option<CheckpointId>) -> Option<String> {
+        let is_deposed = self.began.range(attempt.epoch.next()..).next().is_some();
+        let (in_attempt, completed) =
+            self.completed.range(..=attempt).max_by_key(|(_, completed)| **completed)?;
+        (Some(*completed) > from && !is_deposed).then(|| {
+            let from = from.map_or("nothing".to_owned(), |checkpoint| format!("checkpoint {checkpoint}"));
+            format!(
+                "regions of attempt {attempt} begin again from {from}, but executors were told in attempt {in_attempt} that {completed} is complete"
+            )
+        })
+    }
+
     /// The leader of an epoch has adopted an attempt. No earlier leader completes a later checkpoint than `from`, the one
     /// that it would otherwise have begun from.
     pub fn adopted(&mut self, epoch: LeaderEpoch, from: Option<CheckpointId>) {

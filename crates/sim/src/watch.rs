@@ -3,6 +3,7 @@
 //! - In an attempt, all executors have the same subtasks, and each key group has one owner.
 //! - Attempt numbers only grow at each executor, and no two attempts use the same subtask id.
 //! - Checkpoint ids only grow, at each executor and in each channel.
+//! - Regions that restart begin from the newest complete checkpoint; the subtasks of other regions stay.
 //! - A channel's watermark never goes back.
 //! - The watermark of a vertex in a checkpoint is that of the remaining subtasks ([`watermarks`]).
 //! - No attempt begins from an older checkpoint than one of whose completion executors were notified
@@ -24,7 +25,7 @@ use reflow_graph::ExecutionGraph;
 use reflow_protocol::command::{AttemptCommand, CheckpointCommand, Command, RescaleCommand};
 use reflow_protocol::control::{FromExecutor, ToExecutor, ToTaskManager};
 use reflow_protocol::data::{ChannelId, DataFrame, Payload};
-use reflow_protocol::deployment::Attempt;
+use reflow_protocol::deployment::{Attempt, Deployment};
 use reflow_protocol::hello::Hello;
 use reflow_protocol::report::{SubtaskEvent, SubtaskReport};
 use reflow_protocol::rescale::{HandOver, Preparation};
@@ -69,6 +70,8 @@ pub struct Watch {
     begun: BTreeSet<(Attempt, GraphVersion)>,
     /// Live rescales that were committed.
     committed: BTreeSet<(Attempt, GraphVersion)>,
+    /// Restarts of regions, with the graphs after them.
+    region_restarts: BTreeMap<(Attempt, GraphVersion), ExecutionGraph>,
     /// Live rescales that were begun after an input had ended.
     past_an_end: BTreeSet<(Attempt, GraphVersion)>,
     /// Attempts some of whose inputs have ended.
@@ -200,6 +203,9 @@ impl Watch {
                 self.violations.extend(wrong.filter(|_| !self.damaged));
                 self.deployed(executor, deployment.attempt, deployment.graph);
             }
+            ToExecutor::DeployRegions { restart, deployment, .. } => {
+                self.regions_deployed(restart.version, *deployment);
+            }
             ToExecutor::PrepareRescale { preparation, .. } => {
                 self.phases.prepare(now, &preparation);
                 self.prepared(&preparation);
@@ -306,6 +312,36 @@ impl Watch {
         }
         self.watermarks.deployed(attempt, &graph);
         self.attempts.insert(attempt, graph);
+    }
+
+    /// Checks the graph after a restart of regions: the subtasks of a vertex are those before or all new.
+    fn regions_deployed(&mut self, version: GraphVersion, deployment: Deployment) {
+        let Deployment { attempt, graph, checkpoint, .. } = deployment;
+        if let Some(known) = self.region_restarts.get(&(attempt, version)) {
+            if *known != graph {
+                self.violations
+                    .push(format!("version {version} of attempt {attempt} was deployed in two ways"));
+            }
+            return;
+        }
+        let wrong = self.completions.restarted(attempt, checkpoint);
+        self.violations.extend(wrong.filter(|_| !self.damaged));
+        for vertex in &graph.vertices {
+            vertex.table.iter().for_each(|table| table.check_invariants());
+            let added = vertex.subtasks.iter().filter(|subtask| self.subtasks.insert(subtask.id)).count();
+            if added != 0 && added != vertex.subtasks.len() {
+                let text =
+                    format!("a vertex of attempt {attempt} has new and old subtasks in version {version}");
+                self.violations.push(text);
+            }
+        }
+        self.watermarks.restarted(attempt, &graph);
+        self.region_restarts.insert((attempt, version), graph);
+    }
+
+    /// The number of restarts of regions.
+    pub fn region_restarts(&self) -> u64 {
+        self.region_restarts.len() as u64
     }
 
     /// Checks the next graph: remaining subtasks keep their ids, the ids of added ones are new, and each group

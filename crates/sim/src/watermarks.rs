@@ -30,6 +30,13 @@ impl Watermarks {
         }
     }
 
+    /// Regions of an attempt were deployed again, with this graph.
+    pub fn restarted(&mut self, attempt: Attempt, graph: &ExecutionGraph) {
+        if self.attempt == Some(attempt) {
+            (self.graph, self.cut) = (Some(graph.clone()), None);
+        }
+    }
+
     /// A graph was prepared.
     pub fn prepared(&mut self, preparation: &Preparation) {
         if self.attempt == Some(preparation.attempt) {

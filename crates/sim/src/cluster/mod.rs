@@ -83,6 +83,8 @@ pub struct Outcome {
     pub rescales: u64,
     /// The numbers of live rescales.
     pub live_rescales: LiveRescales,
+    /// The number of restarts of regions alone.
+    pub region_restarts: u64,
     /// The number of leaderships to which executors have reported a running attempt, and of those that have adopted it.
     pub adoptions: (u64, u64),
     /// The number of records that the job read, each counted once.
@@ -343,6 +345,7 @@ impl Cluster {
             restarts: self.watch.restarts(),
             rescales: self.watch.rescales(),
             live_rescales: self.watch.live_rescales(),
+            region_restarts: self.watch.region_restarts(),
             adoptions: self.watch.adoptions(),
             records: workload.records(),
             scenarios: self.scenarios.clone(),

@@ -117,7 +117,8 @@ impl Setup {
         let user_failures =
             if scenarios.contains(&Scenario::UserFailures) { of_scenarios.within(1..=6) } else { 0 };
         let directed = Directed::random(&mut of_scenarios, &scenarios);
-        let shape = Shape::random(&mut rng).for_scenarios(&mut of_scenarios, &scenarios);
+        let mut shape = Shape::random(&mut rng).for_scenarios(&mut of_scenarios, &scenarios);
+        shape.slots = shape.slots.max(workload.least_slots());
         let Chaos { schedule } = Chaos::random(&mut rng, busy, &scenarios);
         let step_aim = of_scenarios.skewed(2..=100) as f64 / 1_000.0;
         let step_strikes = if scenarios.contains(&Scenario::Steps) { of_scenarios.within(1..=12) } else { 0 };

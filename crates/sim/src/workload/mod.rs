@@ -12,6 +12,7 @@ mod files;
 pub mod idle;
 pub mod late;
 pub mod operators;
+pub mod pipelines;
 pub mod reading;
 pub mod sink;
 pub mod slow;
@@ -86,13 +87,15 @@ pub enum Shape {
     Broker,
     /// Source → count by key → files.
     Files,
+    /// Source → count by key → sink, twice, in slots of their own or in the same ones.
+    Pipelines,
     /// Source → an operator of the operator suite → sink.
     Operator(Operator),
 }
 
 impl Shape {
     /// The kinds with their own model.
-    const MODELLED: [Shape; 11] = [
+    const MODELLED: [Shape; 12] = [
         Shape::Counts,
         Shape::CountsOfCounts,
         Shape::Windows,
@@ -104,6 +107,7 @@ impl Shape {
         Shape::Bursts,
         Shape::Broker,
         Shape::Files,
+        Shape::Pipelines,
     ];
 
     /// All kinds.
@@ -115,7 +119,13 @@ impl Shape {
     fn is_timeless(self) -> bool {
         matches!(
             self,
-            Self::Counts | Self::CountsOfCounts | Self::Slow | Self::Bursts | Self::Broker | Self::Files
+            Self::Counts
+                | Self::CountsOfCounts
+                | Self::Slow
+                | Self::Bursts
+                | Self::Broker
+                | Self::Files
+                | Self::Pipelines
         )
     }
 
@@ -226,6 +236,7 @@ impl Workload {
             Shape::Bursts => slow::build_bursts(env, self),
             Shape::Broker => broker::build(env, self),
             Shape::Files => files::build(env, self),
+            Shape::Pipelines => pipelines::build(env, self),
             Shape::Operator(operator) => operators::build(env, self, operator),
         }
     }
@@ -248,6 +259,7 @@ impl Workload {
             Shape::Late => late::expected(self).0,
             Shape::Idle => idle::expected(self),
             Shape::Bursts => slow::expected_bursts(&self.readings, self.fan_out),
+            Shape::Pipelines => pipelines::expected(self),
             Shape::Operator(_) => operators::expected(self),
         }
     }
@@ -316,6 +328,16 @@ impl Workload {
             .with_pause(pause)
             .handing_out(self.hand_out)
             .aligned(self.alignment.clone())
+    }
+
+    /// Whether the pipelines of [`Shape::Pipelines`] run in slots of their own.
+    fn has_slots_for_each_pipeline(&self) -> bool {
+        self.max_parallelism[1].is_multiple_of(2)
+    }
+
+    /// The number of slots without which it cannot run.
+    pub fn least_slots(&self) -> u64 {
+        if self.shape == Shape::Pipelines && self.has_slots_for_each_pipeline() { 2 } else { 1 }
     }
 
     /// The kind of job.
