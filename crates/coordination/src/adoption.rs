@@ -61,6 +61,36 @@ pub struct Adopted {
     pub highest: CheckpointId,
 }
 
+/// Ids and versions count from 0 or 1. No job comes near this one, and the next leader must be able to use higher ones.
+const IMPLAUSIBLE: u64 = 1 << 62;
+
+/// Why nothing of a report can be believed, if it contradicts itself or names ids that no leader has given.
+///
+/// # Errors
+/// If it does.
+pub fn check_report(report: &AttemptReport) -> Result<(), String> {
+    let taken = [report.completed, report.undecided].into_iter().flatten().map(|taken| taken.checkpoint);
+    let checkpoints = taken.chain(report.highest).chain(report.restored);
+    if let Some(checkpoint) = checkpoints.into_iter().find(|checkpoint| checkpoint.0 >= IMPLAUSIBLE) {
+        return Err(format!("no leader has triggered checkpoint {checkpoint}"));
+    }
+    let preparing = match report.rescale {
+        RescaleProgress::None => GraphVersion(0),
+        RescaleProgress::Preparing(version) | RescaleProgress::Cut(version) => version,
+    };
+    let version = report.version.max(preparing);
+    if version.0 >= IMPLAUSIBLE {
+        return Err(format!("no leader has planned graph version {version}"));
+    }
+    let mut seen = BTreeSet::new();
+    for (_, _, subtask) in report.graph.subtasks() {
+        if subtask.id.0 >= IMPLAUSIBLE || !seen.insert(subtask.id) {
+            return Err(format!("no leader has deployed subtask {} like that", subtask.id));
+        }
+    }
+    Ok(())
+}
+
 /// The reports of executors, until the leader has decided.
 #[derive(Debug, Default)]
 pub struct Reports {

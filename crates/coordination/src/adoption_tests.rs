@@ -183,6 +183,21 @@ fn an_attempt_that_has_not_taken_part_in_the_last_checkpoint_ends() {
     check_ends(decide_with(Some(&complete(4, FORMER)), from_nothing), "checkpoint (4)");
 }
 
+/// Another build, or another configuration, has another graph or other numbers of key groups.
+#[test]
+fn an_attempt_whose_form_is_not_that_of_the_job_ends() {
+    let latest = complete(7, FORMER);
+    let fewer = |_, report: &mut AttemptReport| drop(report.graph.vertices.pop());
+    check_ends(decide_with(Some(&latest), fewer), "another job graph");
+    let max = MaxParallelism::new(32).unwrap();
+    let other_groups = move |_, report: &mut AttemptReport| {
+        report.graph.vertices[1].table = Some(OwnershipTable::initial(max, 2));
+    };
+    check_ends(decide_with(Some(&latest), other_groups), "another number of key groups");
+    let not_keyed = |_, report: &mut AttemptReport| report.graph.vertices[1].table = None;
+    check_ends(decide_with(Some(&latest), not_keyed), "another number of key groups");
+}
+
 #[test]
 fn an_attempt_that_is_not_whole_or_was_changing_ends() {
     let latest = complete(7, FORMER);

@@ -15,7 +15,7 @@ use super::outputs::Outputs;
 use super::settings::{Identity, Settings};
 use super::view::Takeover;
 use crate::action::Action;
-use crate::adoption::Reports;
+use crate::adoption::{self, Reports};
 use crate::checkpoint::fallback::AllowReplay;
 use crate::checkpoint::{self, Coordinator, Effect, Purpose, Recovered, Request};
 use crate::event::{Event, RequestId};
@@ -128,8 +128,15 @@ impl Context {
 
     /// Keeps the report of an attempt of a former leader. Once the job has an attempt, that one ends.
     fn note_report(&mut self, executor: ExecutorId, report: &AttemptReport) {
-        self.coordinator.skip_ids(report.highest.unwrap_or_default());
-        let fits = report.graph.vertices.len() == self.demand.job().vertices.len();
+        let plausible = adoption::check_report(report);
+        match &plausible {
+            Ok(()) => self.coordinator.skip_ids(report.highest.unwrap_or_default()),
+            Err(reason) => self.warnings.push(format!(
+                "executor {executor} must drop attempt {}, because its report cannot be true: {reason}",
+                report.attempt
+            )),
+        }
+        let fits = plausible.is_ok() && report.graph.vertices.len() == self.demand.job().vertices.len();
         if self.attempt.is_none() && fits {
             self.reports.add(executor, report.clone());
         } else {

@@ -142,6 +142,62 @@ fn an_attempt_that_cannot_go_on_ends_at_once() {
     assert!(log.starts_with("cancel 5 on") && log.contains("deploy 1 at [4, 4, 4]"), "{log}");
 }
 
+#[test]
+fn an_attempt_goes_on_under_a_leader_whose_clock_is_apart() {
+    // The former leader's clock showed some seconds when it took its checkpoint.
+    for ahead in [seconds(0), seconds(60)] {
+        let former = former();
+        let mut world = former.lost(reactive());
+        world.pass(ahead);
+        for executor in former.executors {
+            former.register(&mut world, executor, former.report(executor));
+        }
+        world.run();
+        assert_eq!(world.scheduler.view().takeover, Some(&Takeover::Adopted(ATTEMPT)), "{ahead:?}");
+        world.pass(seconds(3));
+        let latest = world.scheduler.view().latest.expect("one is complete").checkpoint;
+        assert!(latest > CheckpointId(8), "{ahead:?}: the next checkpoints complete, {latest}");
+        assert_eq!((world.attempt(), world.scheduler.view().restarts), (ATTEMPT, 0));
+    }
+}
+
+/// Its ids would otherwise be those that the leader counts on from.
+#[test]
+fn an_executor_that_reports_nonsense_drops_its_attempt_and_is_used_again() {
+    let former = former();
+    let [first, second] = former.executors;
+    let highest = CheckpointId(u64::MAX);
+    let then = AfterBarrier::Continue;
+    let taken = TakenCheckpoint { epoch: LeaderEpoch(0), checkpoint: highest, then };
+    let good = || former.report(second);
+    let mut twice = former.graph.clone();
+    twice.vertices[1].subtasks[0].id = twice.vertices[0].subtasks[0].id;
+    let nonsense = [
+        AttemptReport { highest: Some(highest), ..good() },
+        AttemptReport { restored: Some(highest), ..good() },
+        AttemptReport { completed: Some(taken), ..good() },
+        AttemptReport { undecided: Some(taken), ..good() },
+        AttemptReport { version: GraphVersion(u64::MAX), ..good() },
+        AttemptReport { rescale: RescaleProgress::Preparing(GraphVersion(u64::MAX)), ..good() },
+        AttemptReport { graph: twice, ..good() },
+        AttemptReport { graph: ExecutionGraph::default(), ..good() },
+    ];
+    for report in nonsense {
+        let mut world = former.lost(reactive());
+        former.register(&mut world, first, former.report(first));
+        former.register(&mut world, second, report.clone());
+        world.run();
+        let log = world.take_log();
+        assert!(log.contains("drop 5 on"), "{report:?}: {log}");
+        let last = former.manifest.checkpoint;
+        let deployed = format!("deploy 1 at [4, 4, 4] from checkpoint {last}");
+        assert!(log.contains(&deployed), "{report:?}: {log}");
+        world.pass(seconds(3));
+        let latest = world.scheduler.view().latest.expect("it goes on").checkpoint;
+        assert!(latest > last && latest.0 < 100, "{report:?}: {latest}");
+    }
+}
+
 /// A lost executor, and executors that run nothing, are not waited for.
 #[test]
 fn a_lost_executor_ends_the_wait() {
