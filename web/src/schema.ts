@@ -602,6 +602,8 @@ export interface components {
             rescaleAttemptId: number;
             rescaleUuid: string;
             resourceRequirementsUuid: string;
+            /** @description Why the rescale restarts the running job instead of being live. */
+            restartReason?: string;
             schedulerStates: components["schemas"]["SchedulerState"][];
             slots: {
                 [key: string]: components["schemas"]["RescaledSlots"];

@@ -465,7 +465,9 @@ fn rescale(id: &str, pre: Value, cause: &str, started: u64) -> Value {
 }
 
 fn first_rescale() -> Value {
-    rescale("a", Value::Null, "INITIAL_SCHEDULE", 1_795_330_374_304)
+    let mut first = rescale("a", Value::Null, "INITIAL_SCHEDULE", 1_795_330_374_304);
+    first["restartReason"] = json!("not all subtasks run");
+    first
 }
 
 fn live_rescale() -> Value {
@@ -584,7 +586,8 @@ fn rescales_are_listed_with_their_phases() {
 AGO        CAUSE                   PARALLELISM  OUTCOME    REASON     TOOK    PHASES
 2 s        NEW_RESOURCE_AVAILABLE  1 → 2        COMPLETED  SUCCEEDED  340 ms  prepare 210, catch up 30, cut … ms; \
 64 key groups paused up to 2.3 ms
-1 min 1 s  INITIAL_SCHEDULE        - → 2        COMPLETED  SUCCEEDED  340 ms  WaitingForResources 300 ms
+1 min 1 s  INITIAL_SCHEDULE        - → 2        COMPLETED  SUCCEEDED  340 ms  WaitingForResources 300 ms; \
+restarted the job: not all subtasks run
 ";
     let ran = cluster.reflow("rescales");
     assert_eq!(ran.out, expected, "{}", ran.err);

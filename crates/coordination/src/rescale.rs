@@ -81,6 +81,8 @@ pub struct Rescale {
     pub states: Vec<StateSpan>,
     /// Its course as a live rescale, if it is one.
     pub live: Option<Live>,
+    /// Why it restarts the running job instead, if it does.
+    pub restart_reason: Option<String>,
 }
 
 /// The start of a rescale: the current vertices and slots, with nothing decided.
@@ -161,15 +163,34 @@ impl Timeline {
         let (id, requirements, attempt) = (self.make_id(b'r', self.begun), self.requirements, self.attempts);
         let states = self.state.iter().cloned().collect();
         let started = now;
-        let (ended, live) = (None, None);
-        self.current =
-            Some(Rescale { id, requirements, attempt, cause, started, ended, vertices, slots, states, live });
+        let (ended, live, restart_reason) = (None, None, None);
+        self.current = Some(Rescale {
+            id,
+            requirements,
+            attempt,
+            cause,
+            started,
+            ended,
+            vertices,
+            slots,
+            states,
+            live,
+            restart_reason,
+        });
     }
 
     /// Makes the rescale in progress a live one.
     pub fn go_live(&mut self, live: Live) {
         if let Some(current) = &mut self.current {
             current.live = Some(live);
+            current.restart_reason = None;
+        }
+    }
+
+    /// Records why the rescale in progress restarts the job.
+    pub fn restarts_because(&mut self, reason: String) {
+        if let Some(current) = &mut self.current {
+            current.restart_reason = Some(reason);
         }
     }
 

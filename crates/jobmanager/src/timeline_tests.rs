@@ -143,6 +143,7 @@ fn rescale() -> RescaleView {
         slots: vec![],
         states: vec![],
         live: None,
+        restart_reason: None,
     }
 }
 

@@ -1,7 +1,7 @@
 //! The JSON form of rescales: `/jobs/:id/rescales/overview`, `history`, `details/:rescale`, `summary` and
 //! `config`.
 //!
-//! The fields are Flink's, except `liveRescale` in the details, which Reflow adds.
+//! The fields are Flink's, except `liveRescale` and `restartReason` in the details, which Reflow adds.
 
 use std::collections::BTreeMap;
 
@@ -38,6 +38,10 @@ pub struct Rescale {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub live_rescale: Option<LiveRescale>,
+    /// Why the rescale restarts the running job instead of being live.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub restart_reason: Option<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -137,6 +141,7 @@ impl Rescale {
             trigger_cause: rescale.cause,
             terminated_reason: rescale.ended.map(|(_, reason)| reason),
             live_rescale: None,
+            restart_reason: None,
         }
     }
 
@@ -155,6 +160,7 @@ impl Rescale {
                 .collect(),
             scheduler_states: rescale.states.iter().map(SchedulerState::of).collect(),
             live_rescale: rescale.live.as_ref().map(LiveRescale::of),
+            restart_reason: rescale.restart_reason.clone(),
             ..Self::in_list(rescale)
         }
     }

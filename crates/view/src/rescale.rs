@@ -54,6 +54,8 @@ pub struct RescaleView {
     pub states: Vec<SchedulerStateView>,
     /// Its course as a live rescale, if it is one.
     pub live: Option<LiveRescaleView>,
+    /// Why it restarts the running job instead, if it does.
+    pub restart_reason: Option<String>,
 }
 
 /// The course of a live rescale.

@@ -133,6 +133,7 @@ export function RescaleDetail({ rescale, now }: { rescale: Rescale; now: number 
         ]}
       />
       {live?.reason && <p class="note bad">{live.reason}</p>}
+      {rescale.restartReason && <p class="note">The job restarted: {rescale.restartReason}</p>}
       <Phases rescale={rescale} now={now} />
       <ul class="changes">
         {changed.map((vertex) => (

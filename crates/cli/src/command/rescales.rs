@@ -64,7 +64,9 @@ fn phases(rescale: &Rescale) -> String {
             Some(ms) => format!("{} {ms}", state.state),
             None => format!("{} …", state.state),
         });
-        return with_unit(states.collect());
+        let reason = rescale.restart_reason.as_ref();
+        let reason = reason.map(|reason| format!("; restarted the job: {reason}")).unwrap_or_default();
+        return with_unit(states.collect()) + &reason;
     };
     let phases = live.phases.iter().map(|phase| took(&phase.phase, phase.duration_in_millis)).collect();
     let reads = live.outcome.is_none() && live.read_bytes < live.bytes_to_read;

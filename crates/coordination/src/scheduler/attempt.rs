@@ -71,6 +71,8 @@ struct GivenUp {
     tries: u32,
     /// The number of tries in which executors could not prepare, which a restart does not need.
     unprepared: u32,
+    /// Why the last try was given up.
+    reason: String,
 }
 
 /// Why a live rescale is abandoned.
@@ -213,9 +215,10 @@ impl DeployedAttempt {
     }
 
     /// Counts an abandoned live rescale to `target`. Returns the number of consecutive earlier ones.
-    pub(super) fn give_up(&mut self, target: Placement, why: GiveUp) -> u32 {
+    pub(super) fn give_up(&mut self, target: Placement, why: GiveUp, reason: String) -> u32 {
         let former = self.given_up.take().filter(|last| last.target == target);
-        let mut given_up = former.unwrap_or(GivenUp { target, tries: 0, unprepared: 0 });
+        let (tries, unprepared) = former.map_or((0, 0), |former| (former.tries, former.unprepared));
+        let mut given_up = GivenUp { target, tries, unprepared, reason };
         given_up.unprepared += u32::from(why == GiveUp::Unprepared);
         let before = given_up.tries;
         given_up.tries = before.saturating_add(1);
@@ -223,10 +226,11 @@ impl DeployedAttempt {
         before
     }
 
-    /// The number of consecutive live rescales to `target` that executors could not prepare.
-    pub(super) fn unprepared(&self, target: &Placement) -> u32 {
-        let last = self.given_up.as_ref().filter(|last| last.target == *target);
-        last.map_or(0, |last| last.unprepared)
+    /// The number of consecutive live rescales to `target` that executors could not prepare, and why the last one was
+    /// given up.
+    pub(super) fn unprepared(&self, target: &Placement) -> Option<(u32, &str)> {
+        let last = self.given_up.as_ref().filter(|last| last.target == *target)?;
+        Some((last.unprepared, &last.reason))
     }
 
     /// Adds the added subtasks of the next graph, which are being deployed.

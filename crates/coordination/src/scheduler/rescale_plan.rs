@@ -5,7 +5,7 @@ use super::graph::{next_graph, placement_of};
 use crate::checkpoint::Completed;
 use crate::rescale::{Live, TriggerCause};
 use crate::slots::{Parallelism, Placement};
-use reflow_graph::{ExecutionGraph, JobGraph, Operator, VertexIndex};
+use reflow_graph::{ExecutionGraph, JobGraph, VertexIndex};
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::snapshot::StateFormat;
 use reflow_types::{ExecutorId, GraphVersion, Instant, SubtaskId};
@@ -13,6 +13,25 @@ use std::collections::BTreeSet;
 
 /// The number of tries of a placement that executors could not prepare, after which the rescale restarts the job.
 const MAX_UNPREPARED: u32 = 3;
+
+/// Why a rescale restarts the job instead of changing the graph while it runs.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum NotLive {
+    #[error("live rescales are switched off (jobmanager.adaptive-scheduler.live-rescale.enabled)")]
+    Disabled,
+    #[error("the job takes no checkpoints (execution.checkpointing.interval)")]
+    NoCheckpoints,
+    #[error("not all subtasks run")]
+    NotRunning,
+    #[error("without the slots that leave, the job has too few")]
+    TooFewSlots,
+    #[error("operator '{0}' keeps lists, and a list belongs to a subtask, which the rescale may remove")]
+    Lists(String),
+    #[error("live, it was given up {MAX_UNPREPARED} times, the last time because {0}")]
+    Unprepared(String),
+    #[error("the drain of a TaskManager took longer than taskmanager.drain.timeout")]
+    DrainOverdue,
+}
 
 /// The plan of a live rescale. Its fields are public because it is created once and then only read.
 #[derive(Debug)]
@@ -34,18 +53,22 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// Plans a live rescale, if one is possible, and begins its record.
-    pub(super) fn begin(ctx: &mut Context, now: Instant) -> Option<Self> {
+    /// Plans a live rescale and begins its record.
+    ///
+    /// # Errors
+    /// If none is possible.
+    pub(super) fn begin(ctx: &mut Context, now: Instant) -> Result<Self, NotLive> {
         if ctx.drain_is_overdue(now) {
-            return None;
+            return Err(NotLive::DrainOverdue);
         }
         let plan = Self::make(ctx)?;
-        if ctx.attempt.as_ref()?.unprepared(&plan.target()) >= MAX_UNPREPARED {
-            return None;
+        let unprepared = ctx.attempt.as_ref().and_then(|attempt| attempt.unprepared(&plan.target()));
+        if let Some((_, reason)) = unprepared.filter(|(tries, _)| *tries >= MAX_UNPREPARED) {
+            return Err(NotLive::Unprepared(reason.to_owned()));
         }
         ctx.begin_rescale_record(now, TriggerCause::NewResourceAvailable);
         plan.note(ctx, now);
-        Some(plan)
+        Ok(plan)
     }
 
     /// Adds it to the record of the rescale.
@@ -55,21 +78,26 @@ impl Plan {
     }
 
     /// The plan for the available slots, if a live rescale can reach it.
-    fn make(ctx: &mut Context) -> Option<Self> {
-        let attempt = ctx.attempt.as_mut()?;
-        if !attempt.runs() || !ctx.settings.live_rescale || !ctx.checkpointing() {
-            return None;
+    fn make(ctx: &mut Context) -> Result<Self, NotLive> {
+        if !ctx.settings.live_rescale {
+            return Err(NotLive::Disabled);
         }
-        let parallelism = ctx.plan()?;
-        let attempt = ctx.attempt.as_mut()?;
+        if !ctx.checkpointing() {
+            return Err(NotLive::NoCheckpoints);
+        }
+        let parallelism = ctx.plan().ok_or(NotLive::TooFewSlots)?;
+        let attempt = ctx.attempt.as_mut().filter(|attempt| attempt.runs()).ok_or(NotLive::NotRunning)?;
         let version = attempt.next_version();
         let (attempt, old) = (attempt.attempt(), attempt.graph().clone());
         let new = next_graph(&ctx.demand, &mut ctx.lineage, &ctx.cluster.offers(), &parallelism, &old);
         // A list of a function belongs to a subtask, which may be removed while the list is in no snapshot.
-        let has_lists =
-            |vertex| ctx.demand.job().vertex(vertex).operators.iter().any(Operator::declares_lists);
-        if changing(ctx.demand.job(), &old, &new).any(has_lists) {
-            return None;
+        let job = ctx.demand.job();
+        let lists = changing(job, &old, &new)
+            .flat_map(|vertex| &job.vertex(vertex).operators)
+            .find(|operator| operator.declares_lists())
+            .map(|operator| operator.name.clone());
+        if let Some(operator) = lists {
+            return Err(NotLive::Lists(operator));
         }
         let moves = old.moves(&new);
         let tables = new.vertices.iter().filter_map(|vertex| vertex.table.as_ref());
@@ -77,7 +105,7 @@ impl Plan {
         let moved_groups: u64 = moves.iter().map(|change| change.groups.iter().count() as u64).sum();
         let kept_groups = total - moved_groups;
         let gaining = moves.into_iter().map(|change| change.to).collect();
-        Some(Self { attempt, version, parallelism, old, new, gaining, moved_groups, kept_groups })
+        Ok(Self { attempt, version, parallelism, old, new, gaining, moved_groups, kept_groups })
     }
 
     /// The vertices with added or removed subtasks.

@@ -61,6 +61,7 @@ fn one(rescale: &Rescale) -> RescaleView {
         slots: rescale.slots.iter().map(slot).collect(),
         states: rescale.states.iter().map(state).collect(),
         live: rescale.live.as_ref().map(live),
+        restart_reason: rescale.restart_reason.clone(),
     }
 }
 

@@ -378,6 +378,7 @@ pub(crate) fn scale_up() -> RescaleView {
             state("Executing", 1_795_330_404_486, 1_795_330_404_486),
         ],
         live: None,
+        restart_reason: None,
     }
 }
 

@@ -212,8 +212,9 @@ impl Executing {
             return Next::Stay;
         }
         ctx.begin_rescale_record(now, TriggerCause::NewResourceAvailable);
-        if let Some(plan) = Plan::begin(ctx, now) {
-            return Next::Rescale(Box::new(plan));
+        match Plan::begin(ctx, now) {
+            Ok(plan) => return Next::Rescale(Box::new(plan)),
+            Err(why) => ctx.timeline.restarts_because(why.to_string()),
         }
         if !ctx.checkpointing() || self.goes_without_checkpoint(ctx) {
             return Next::Restart(Restart::Rescale);

@@ -44,6 +44,11 @@ fn outcomes(world: &World) -> Vec<(Option<LiveOutcome>, Option<TerminatedReason>
     all
 }
 
+/// Why the last rescale restarts the job.
+fn restart_reason(world: &World) -> &str {
+    world.scheduler.view().rescales.history().next().unwrap().restart_reason.as_deref().unwrap()
+}
+
 fn given_up(reason: &str) -> (Option<LiveOutcome>, Option<TerminatedReason>) {
     let outcome = LiveOutcome::GivenUp { reason: reason.to_owned() };
     (Some(outcome), Some(TerminatedReason::ExceptionOccurred))
@@ -146,6 +151,10 @@ fn what_cannot_go_live_restarts() {
     world.add(1);
     world.run();
     world.expect(&paused);
+    assert_eq!(
+        restart_reason(&world),
+        "live rescales are switched off (jobmanager.adaptive-scheduler.live-rescale.enabled)"
+    );
 
     let mut settings = live();
     settings.checkpoints.interval = None;
@@ -153,11 +162,13 @@ fn what_cannot_go_live_restarts() {
     world.add(1);
     world.run();
     world.expect(&["cancel 1 on e1", "deploy 2 at [2, 2, 2] from nothing"]);
+    assert_eq!(restart_reason(&world), "the job takes no checkpoints (execution.checkpointing.interval)");
 
     let (mut world, executor) = World::running(live(), 1);
     world.send(Event::ExecutorDraining { executor });
     world.run();
     world.expect(&["trigger 1 and pause", "cancel 1 on e1", "release e1"]);
+    assert_eq!(restart_reason(&world), "without the slots that leave, the job has too few");
 }
 
 #[test]
@@ -287,6 +298,11 @@ fn a_refusal_is_tried_again_three_times_and_then_done_with_a_restart() {
     assert!(log.contains("and pause\ncancel 1 on e1\ndeploy 2 at [2, 2, 2]"), "{log}");
     let refused = given_up(&format!("task executor {} refused: no memory", ExecutorId(1)));
     assert_eq!(outcomes(&world), [refused.clone(), refused.clone(), refused]);
+    let expected = format!(
+        "live, it was given up 3 times, the last time because task executor {} refused: no memory",
+        ExecutorId(1)
+    );
+    assert_eq!(restart_reason(&world), expected);
 }
 
 #[test]

@@ -260,13 +260,14 @@ impl Rescaling {
     }
 
     fn plan_anew(&mut self, ctx: &mut Context, now: Instant) -> Next {
-        let anew = if ctx.rescale_is_wanted() { Plan::begin(ctx, now) } else { None };
+        // Executing says why a wanted rescale is not live.
+        let anew = ctx.rescale_is_wanted().then(|| Plan::begin(ctx, now));
         match anew {
-            Some(plan) => {
+            Some(Ok(plan)) => {
                 *self = Self::new(plan);
                 Next::Stay
             }
-            None => Next::Execute(Execution::Resumed),
+            Some(Err(_)) | None => Next::Execute(Execution::Resumed),
         }
     }
 
@@ -303,9 +304,9 @@ impl Rescaling {
     /// again after a delay.
     fn give_up(&mut self, ctx: &mut Context, now: Instant, why: GiveUp, reason: String) -> Next {
         self.abandon(ctx, now);
-        ctx.timeline.give_up(now, reason);
+        ctx.timeline.give_up(now, reason.clone());
         let Some(attempt) = &mut ctx.attempt else { return Next::Stay };
-        let tries = attempt.give_up(self.plan.target(), why);
+        let tries = attempt.give_up(self.plan.target(), why, reason);
         let delay = RETRY_DELAY.saturating_mul(1 << tries.min(6)).min(MAX_RETRY_DELAY);
         // If a drain becomes overdue before that, the rescale does not wait longer but restarts the job.
         let at = ctx.drain_by().map_or(now + delay, |by| by.clamp(now, now + delay));
