@@ -93,6 +93,12 @@ impl Rest {
         }
     }
 
+    /// Hands the job over to a standby, which leads when this returns.
+    pub fn transfer_leadership(&self) -> Result<(), Error> {
+        let path = "/leader/transfer";
+        self.read(path, ureq::post(self.url(path)).send_empty()).map(|Accepted {}| ())
+    }
+
     /// The path of the JobManager's job.
     fn job(&self) -> Result<String, Error> {
         let Jobs { jobs } = self.get("/jobs")?;

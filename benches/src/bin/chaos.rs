@@ -131,6 +131,7 @@ fn strike(arguments: &Arguments, scratch: &Path) -> Result<Outcome, Box<dyn std:
         scratch: scratch.to_owned(),
         hosts,
         disk,
+        pair: None,
     };
 
     let mut run = Run {

@@ -3,13 +3,13 @@
 //! Real processes on one machine: a JobManager and two TaskManagers with a slot each. The job reads sixteen splits at a
 //! fixed rate, so a record that waits shows by how much. Each round scales up by a TaskManager, down and up by
 //! requirements, kills the JobManager, freezes a TaskManager, drains one, and kills one; each event waits until the job is
-//! at rest again. With `--event cut_tm` the TaskManagers run on hosts of their own (network namespaces), of which one is cut
+//! at rest again. With `--event move_jm` or `kill_leader` a standby takes over, and with `cut_tm` the TaskManagers run on hosts of their own (network namespaces), of which one is cut
 //! off. At the end of each run the output must be exact. The same is done with rescales that restart the job.
 
 use clap::Parser;
 use reflow_benches::chaos::hosts::Hosts;
 use reflow_benches::chaos::plan::{Fault, Plan};
-use reflow_benches::chaos::processes::{Cluster, REACTIVE, Setting};
+use reflow_benches::chaos::processes::{Cluster, Ports, REACTIVE, Setting};
 use reflow_benches::measure::{Report, Series, summary_table};
 use reflow_benches::rescale::gaps::{Gaps, delay_us, percentile};
 use reflow_benches::rescale::log::{Logs, Seen};
@@ -46,8 +46,9 @@ struct Arguments {
     /// Only this way: live or restart.
     #[arg(long)]
     way: Option<String>,
-    /// Only this event, and a TaskManager that is started before each. kill_jm drains one afterwards; cut_tm needs root.
-    #[arg(long, value_parser = ["drain", "kill_tm", "kill_jm", "freeze_tm", "cut_tm"])]
+    /// Only this event, and a TaskManager that is started before each. Those of JobManagers drain one afterwards; move_jm and
+    /// kill_leader have a standby; cut_tm needs root.
+    #[arg(long, value_parser = ["drain", "kill_tm", "kill_jm", "move_jm", "kill_leader", "freeze_tm", "cut_tm"])]
     event: Option<String>,
     /// Keep the directories with logs, checkpoints and output.
     #[arg(long)]
@@ -168,9 +169,14 @@ fn went_live(live: Option<&LiveRescale>) -> bool {
     live.is_some_and(|live| live.outcome == Some(LiveOutcome::Committed))
 }
 
-/// Whether the job restarts because of this event.
+/// Whether another JobManager leads after this event.
+fn changes_leader(event: &str) -> bool {
+    matches!(event, "kill_jm" | "move_jm" | "kill_leader")
+}
+
+/// Whether this event does not rescale the job at the wish of anybody.
 fn is_failure(event: &str) -> bool {
-    matches!(event, "kill_jm" | "kill_tm" | "freeze_tm" | "cut_tm")
+    changes_leader(event) || matches!(event, "kill_tm" | "freeze_tm" | "cut_tm")
 }
 
 impl Run {
@@ -181,12 +187,10 @@ impl Run {
             rate: (size.rate / arguments.shrink).max(100),
             begin_us: clock::wall_us(),
         };
-        let port = cluster::free_port();
         let mut options = REACTIVE.map(str::to_owned).to_vec();
         options.extend([
             format!("-Dexecution.checkpointing.dir=file://{}/checkpoints", scratch.display()),
             "-Dexecution.checkpointing.interval=1s".to_owned(),
-            format!("-Drest.port={port}"),
             format!("-Dpipeline.max-parallelism={MAX_PARALLELISM}"),
             "-Drestart-strategy.type=fixed-delay".to_owned(),
             "-Drestart-strategy.fixed-delay.attempts=100000".to_owned(),
@@ -203,6 +207,7 @@ impl Run {
         let job_arguments = job_arguments.into_iter().flat_map(|(name, value)| [name.to_owned(), value]);
         let logs = Logs::new(&log)?;
         let cuts = arguments.event.as_deref() == Some("cut_tm");
+        let has_standby = matches!(arguments.event.as_deref(), Some("move_jm" | "kill_leader"));
         let mut cluster = Cluster::start_in(Setting {
             job: "rescale_job".to_owned(),
             options,
@@ -210,15 +215,26 @@ impl Run {
             scratch: scratch.to_owned(),
             hosts: if cuts { Some(Hosts::new()?) } else { None },
             disk: None,
+            pair: has_standby.then(|| [Ports::free(), Ports::free()]),
         })?;
         let plan = Plan::new(1, Duration::ZERO);
         cluster.add_on(0)?;
+        let rest = Rest::new(cluster.rest_port());
+        let starting = clock::now();
+        while rest.details().is_err() {
+            clock::sleep(LOOK);
+            if starting.elapsed() > PATIENCE {
+                return Err(format!("no JobManager leads after {PATIENCE:?}").into());
+            }
+        }
+        // Of two that start at the same time either may lead.
+        cluster.start_standby()?;
         Ok(Self {
             size,
             way,
             schedule,
             cluster,
-            rest: Rest::new(port),
+            rest,
             plan,
             logs,
             scratch: scratch.to_owned(),
@@ -236,8 +252,8 @@ impl Run {
         self.event("up", 2, |run| run.strike(Fault::Start))?;
         match only {
             Some("drain") => return self.event("drain", 1, |run| run.strike(Fault::Stop)),
-            Some("kill_jm") => {
-                self.kill_job_manager()?;
+            Some(event) if changes_leader(event) => {
+                self.change_leader(event)?;
                 return self.event("drain", 1, |run| run.strike(Fault::Stop));
             }
             Some(_) => return self.event("kill_tm", 1, |run| run.strike(Fault::KillTaskManager)),
@@ -245,21 +261,32 @@ impl Run {
         }
         self.event("requirements", 1, |run| Ok(run.rest.require(1)?))?;
         self.event("requirements", 2, |run| Ok(run.rest.require(2)?))?;
-        self.kill_job_manager()?;
+        self.change_leader("kill_jm")?;
         self.silent_round("freeze_tm")?;
         self.event("drain", 1, |run| run.strike(Fault::Stop))?;
         self.event("up", 2, |run| run.strike(Fault::Start))?;
         self.event("kill_tm", 1, |run| run.strike(Fault::KillTaskManager))
     }
 
-    /// Kills the JobManager and starts it again. Its tasks run on, unless the next one has restored a checkpoint.
-    fn kill_job_manager(&mut self) -> Result<(), Box<dyn Error>> {
-        self.event("kill_jm", 2, |run| {
-            run.strike(Fault::KillJobManager)?;
-            Ok(run.cluster.restart_job_manager()?)
+    /// Lets another JobManager lead. Tasks run on, unless it has restored a checkpoint.
+    fn change_leader(&mut self, event: &str) -> Result<(), Box<dyn Error>> {
+        self.event(event, 2, |run| {
+            match event {
+                "move_jm" => run.rest.transfer_leadership()?,
+                _ => run.strike(Fault::KillJobManager)?,
+            }
+            if event == "kill_jm" {
+                return Ok(run.cluster.restart_job_manager()?);
+            }
+            run.cluster.standby_leads();
+            run.rest = Rest::new(run.cluster.rest_port());
+            Ok(())
         })?;
+        if event == "kill_leader" {
+            self.cluster.start_standby()?;
+        }
         let restored = self.rest.checkpoints()?.counts.restored;
-        self.add("kill_jm", "new_attempts", "attempts", Some(restored as f64));
+        self.add(event, "new_attempts", "attempts", Some(restored as f64));
         Ok(())
     }
 
@@ -320,7 +347,7 @@ impl Run {
         let mut add = |metric: &str, unit, sample| self.add(name, metric, unit, sample);
         add("quiet_p999_ms", "ms", Some(gaps.quiet_p999_ms));
         add("gap_ms", "ms", Some(gaps.all_ms));
-        if name != "kill_jm" {
+        if !changes_leader(name) {
             add("gap_moving_ms", "ms", gaps.moving_ms);
             add("gap_staying_ms", "ms", gaps.staying_ms);
             add("first_output_ms", "ms", gaps.first_ms);

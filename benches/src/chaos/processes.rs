@@ -38,12 +38,30 @@ pub struct Setting {
     pub hosts: Option<Hosts>,
     /// The disk of the checkpoints, if it can be filled.
     pub disk: Option<Disk>,
+    /// Where two JobManagers listen of which one leads and the other stands by; without them there is one at a time.
+    pub pair: Option<[Ports; 2]>,
+}
+
+/// Where a JobManager listens.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Ports {
+    rpc: u16,
+    rest: u16,
+}
+
+impl Ports {
+    /// Ports that were free a moment ago.
+    pub fn free() -> Self {
+        Self { rpc: free_port(), rest: free_port() }
+    }
 }
 
 /// The processes. Those that are left are killed when it is dropped.
 pub struct Cluster {
     setting: Setting,
     job_manager: JobManager,
+    /// The other one of a pair.
+    standby: Option<JobManager>,
     /// JobManagers that another has replaced and that have not ended yet.
     deposed: Vec<Deposed>,
     members: Vec<Member>,
@@ -59,7 +77,7 @@ pub struct Cluster {
 
 struct JobManager {
     process: Child,
-    rpc_port: u16,
+    ports: Ports,
 }
 
 struct Deposed {
@@ -95,15 +113,17 @@ impl Cluster {
         scratch: &Path,
     ) -> Result<Self, Error> {
         let (job, options, scratch) = (job.to_owned(), options.to_vec(), scratch.to_owned());
-        Self::start_in(Setting { job, options, arguments, scratch, hosts: None, disk: None })
+        Self::start_in(Setting { job, options, arguments, scratch, hosts: None, disk: None, pair: None })
     }
 
     /// Starts the JobManager.
     pub fn start_in(setting: Setting) -> Result<Self, Error> {
-        let job_manager = setting.job_manager("00-jobmanager", free_port())?;
+        let ports = setting.pair.map_or_else(Ports::free, |[first, _]| first);
+        let job_manager = setting.job_manager("00-jobmanager", ports)?;
         Ok(Self {
             setting,
             job_manager,
+            standby: None,
             deposed: Vec::new(),
             members: Vec::new(),
             stalls: Vec::new(),
@@ -119,7 +139,7 @@ impl Cluster {
     }
 
     fn stays(&self, member: &Member) -> bool {
-        !member.leaving && member.rpc_port == self.job_manager.rpc_port
+        !member.leaving && member.rpc_port == self.job_manager.ports.rpc
     }
 
     /// Lets `fault` strike a process that `plan` chooses; `None` if there is none that it could strike.
@@ -161,8 +181,32 @@ impl Cluster {
     /// Starts the JobManager again after it was killed.
     pub fn restart_job_manager(&mut self) -> Result<(), Error> {
         let log = self.next_log("jobmanager");
-        self.job_manager = self.setting.job_manager(&log, self.job_manager.rpc_port)?;
+        self.job_manager = self.setting.job_manager(&log, self.job_manager.ports)?;
         Ok(())
+    }
+
+    /// Starts the other JobManager of the pair, which stands by.
+    pub fn start_standby(&mut self) -> Result<(), Error> {
+        let mut pair = self.setting.pair.into_iter().flatten();
+        let Some(ports) = pair.find(|ports| *ports != self.job_manager.ports) else { return Ok(()) };
+        let log = self.next_log("jobmanager");
+        self.standby = Some(self.setting.job_manager(&log, ports)?);
+        Ok(())
+    }
+
+    /// The standby leads. The former leader stands by if it still runs; otherwise there is no standby.
+    pub fn standby_leads(&mut self) {
+        let Some(leader) = self.standby.take() else { return };
+        let mut former = std::mem::replace(&mut self.job_manager, leader);
+        for member in self.members.iter_mut().filter(|member| member.rpc_port == former.ports.rpc) {
+            member.rpc_port = self.job_manager.ports.rpc;
+        }
+        self.standby = matches!(former.process.try_wait(), Ok(None)).then_some(former);
+    }
+
+    /// Where the JobManager that leads serves REST, unless the options name another port.
+    pub fn rest_port(&self) -> u16 {
+        self.job_manager.ports.rest
     }
 
     /// Starts another JobManager with TaskManagers of its own, as if the first one's host were considered lost.
@@ -175,10 +219,14 @@ impl Cluster {
             self.freeze(vec![first], stall);
         }
         let log = self.next_log("jobmanager");
-        let second = self.setting.job_manager(&log, free_port())?;
-        let JobManager { process, rpc_port } = std::mem::replace(&mut self.job_manager, second);
+        let second = self.setting.job_manager(&log, Ports::free())?;
+        let JobManager { process, ports } = std::mem::replace(&mut self.job_manager, second);
         let awake_at = clock::now() + if frozen { stall } else { Duration::ZERO };
-        self.deposed.push(Deposed { process, rpc_port, must_end_by: awake_at + DEPOSED_ENDS_WITHIN });
+        self.deposed.push(Deposed {
+            process,
+            rpc_port: ports.rpc,
+            must_end_by: awake_at + DEPOSED_ENDS_WITHIN,
+        });
         for _ in 0..task_managers {
             self.add(plan)?;
         }
@@ -274,7 +322,7 @@ impl Cluster {
     /// Starts a TaskManager on a host.
     pub fn add_on(&mut self, host: usize) -> Result<String, Error> {
         let name = self.next_log("taskmanager");
-        let rpc_port = self.job_manager.rpc_port;
+        let rpc_port = self.job_manager.ports.rpc;
         let program = binary("reflow");
         let (mut command, address) = match &self.setting.hosts {
             Some(hosts) => (hosts.command(host, &program), hosts.address(host)),
@@ -299,12 +347,16 @@ impl Cluster {
         let surprises = &mut self.surprises;
         self.members.retain_mut(|member| {
             let Ok(Some(status)) = member.process.try_wait() else { return true };
-            if !(member.leaving && status.success()) && member.rpc_port == self.job_manager.rpc_port {
+            if !(member.leaving && status.success()) && member.rpc_port == self.job_manager.ports.rpc {
                 surprises.push(format!("{} ended: {status}", member.name));
             }
             false
         });
         self.look_at_deposed();
+        if let Some(Ok(Some(status))) = self.standby.as_mut().map(|standby| standby.process.try_wait()) {
+            self.surprises.push(format!("the standby ended: {status}"));
+            self.standby = None;
+        }
         let now = clock::now();
         if let Some(at) = self.restart_at {
             if at <= now {
@@ -364,7 +416,9 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         let members = self.members.iter_mut().map(|member| &mut member.process);
         let deposed = self.deposed.iter_mut().map(|deposed| &mut deposed.process);
-        for process in members.chain(deposed).chain([&mut self.job_manager.process]) {
+        let job_managers = std::iter::once(&mut self.job_manager).chain(&mut self.standby);
+        let job_managers = job_managers.map(|job_manager| &mut job_manager.process);
+        for process in members.chain(deposed).chain(job_managers) {
             let _ = process.kill();
             let _ = process.wait();
         }
@@ -379,21 +433,26 @@ impl Setting {
             format!("-Djobmanager.rpc.address={address}"),
             format!("-Dio.tmp.dirs={}", self.scratch.display()),
         ];
-        self.options.iter().cloned().chain(own).collect()
+        let pair = self.pair.map(|pair| {
+            let addresses = pair.map(|ports| format!("{address}:{}", ports.rpc)).join(";");
+            ["type=storage".to_owned(), format!("jobmanager.addresses={addresses}")]
+        });
+        let pair = pair.into_iter().flatten().map(|option| format!("-Dhigh-availability.{option}"));
+        self.options.iter().cloned().chain(own).chain(pair).collect()
     }
 
-    fn job_manager(&self, log: &str, rpc_port: u16) -> Result<JobManager, Error> {
+    fn job_manager(&self, log: &str, ports: Ports) -> Result<JobManager, Error> {
         let mut command = Command::new(binary(&self.job));
-        command.arg("jobmanager").args(self.options(rpc_port));
+        command.arg("jobmanager").args(self.options(ports.rpc));
         // Two that live at once need different ports.
         if !self.options.iter().any(|option| option.starts_with("-Drest.port=")) {
-            command.arg(format!("-Drest.port={}", free_port()));
+            command.arg(format!("-Drest.port={}", ports.rest));
         }
         if let Some(hosts) = &self.hosts {
             command.arg(format!("-Djobmanager.bind-host={}", hosts.job_manager()));
         }
         let process = start(command.args(&self.arguments), &self.scratch, log)?;
-        Ok(JobManager { process, rpc_port })
+        Ok(JobManager { process, ports })
     }
 }
 
