@@ -196,6 +196,12 @@ impl Building {
         deployment: Deployment,
     ) -> Self {
         let building = Self::of(now, builder, deployment, (restart.version, restart.regions));
+        if running.subtasks.is_empty() {
+            // It has taken part in no checkpoint since its subtasks have ended.
+            let (graph, highest) = (building.graph.clone(), running.record.highest);
+            running.record = Record::new(graph, building.deployment.checkpoint);
+            running.record.highest = highest;
+        }
         running.record.take_graph(building.graph.clone());
         running.record.version = building.version;
         running.add(builder, &building);

@@ -183,7 +183,7 @@ impl Executor {
             }
             ToExecutor::CancelRegions(restart) => self.cancel_regions(now, restart, out),
             ToExecutor::DeployRegions { restart, deployment, addresses } => {
-                self.deploy_regions(now, restart, *deployment, &addresses, out);
+                self.deploy_regions(now, restart, deployment, addresses, out);
             }
             ToExecutor::Command(AttemptCommand { attempt, command }) if current == Some(attempt) => {
                 self.handle_command(now, command, out);

@@ -1,5 +1,6 @@
 //! The deployed attempt: its graph, the state of each subtask, and the executors that still run a part of it.
 
+use crate::event::ParallelismBounds;
 use crate::slots::Placement;
 use reflow_graph::{ExecutionGraph, RegionIndex, VertexIndex};
 use reflow_protocol::deployment::Attempt;
@@ -59,6 +60,8 @@ pub struct DeployedAttempt {
     started: bool,
     /// The regions that were deployed again and have not run since.
     unstarted: BTreeSet<RegionIndex>,
+    /// The bounds with which its slots were shared out, if that was beside regions that ran on.
+    shared_out: Option<Vec<ParallelismBounds>>,
 }
 
 /// Consecutive abandoned live rescales to the same placement. Another placement, or a rescale that succeeds,
@@ -99,7 +102,7 @@ impl DeployedAttempt {
         };
         let subtasks: BTreeMap<_, _> = graph.subtasks().map(record).collect();
         let holders = subtasks.values().map(|subtask| subtask.slot.executor).collect();
-        let (task_managers, version, given_up, unstarted) = Default::default();
+        let (task_managers, version, given_up, unstarted, shared_out) = Default::default();
         let started = false;
         Self {
             attempt,
@@ -112,6 +115,7 @@ impl DeployedAttempt {
             given_up,
             started,
             unstarted,
+            shared_out,
         }
     }
 
@@ -146,6 +150,12 @@ impl DeployedAttempt {
         self.unstarted.is_disjoint(regions)
     }
 
+    /// Its parallelism, if its slots were shared out with these bounds beside regions that ran on.
+    pub(super) fn shared_out(&self, bounds: &[ParallelismBounds]) -> Option<Vec<u32>> {
+        let is_same = self.shared_out.as_deref() == Some(bounds);
+        is_same.then(|| self.parallelism())
+    }
+
     /// Replaces the subtasks of some vertices, those of `regions`, by those of `graph`, which are being deployed from the
     /// `restored` checkpoint.
     pub(super) fn restart_regions(
@@ -153,6 +163,7 @@ impl DeployedAttempt {
         now: Instant,
         graph: ExecutionGraph,
         restored: Option<CheckpointId>,
+        bounds: &[ParallelismBounds],
         (regions, restarts): (&BTreeSet<RegionIndex>, impl Fn(VertexIndex) -> bool),
     ) {
         self.subtasks.retain(|_, record| !restarts(record.vertex));
@@ -160,6 +171,7 @@ impl DeployedAttempt {
         self.holders = self.subtasks.values().map(|record| record.slot.executor).collect();
         (self.graph, self.restored) = (graph, restored);
         self.unstarted.extend(regions);
+        self.shared_out = Some(bounds.to_vec());
     }
 
     /// The checkpoint that it started from, or from which regions of it have restarted last.
@@ -257,6 +269,7 @@ impl DeployedAttempt {
     pub(super) fn end_rescale(&mut self) {
         self.remove_leaving();
         self.given_up = None;
+        self.shared_out = None;
     }
 
     /// Removes the subtasks that are not in the graph, and the executors that run none.

@@ -336,7 +336,7 @@ impl Context {
 
     /// The parallelism that the slots allow; `None` if they are too few.
     pub(super) fn plan(&self) -> Option<Parallelism> {
-        let former = self.attempt.as_ref().map(DeployedAttempt::parallelism);
+        let former = self.attempt.as_ref().and_then(|attempt| attempt.shared_out(self.demand.bounds()));
         self.demand.parallelism(self.cluster.slots(), former.as_deref())
     }
 

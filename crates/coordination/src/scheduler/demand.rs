@@ -52,6 +52,11 @@ impl Demand {
         &self.declared
     }
 
+    /// The bounds that count.
+    pub(super) fn bounds(&self) -> &[ParallelismBounds] {
+        &self.bounds
+    }
+
     /// The bounds within which the autoscaler may choose: those that a user has declared, otherwise all that the vertex can
     /// have. The parallelism that the job was given is where it begins.
     pub(super) fn scalable(&self, index: usize) -> ParallelismBounds {
@@ -90,7 +95,7 @@ impl Demand {
         }
     }
 
-    /// The parallelism for this number of slots, after an attempt with another one; `None` if the slots are too few.
+    /// The parallelism for this number of slots, as many of which are shared out as in `former`; `None` if they are too few.
     pub(super) fn parallelism(&self, slots: u32, former: Option<&[u32]>) -> Option<Parallelism> {
         let planned = slots::parallelism(&self.job, &self.bounds, slots)?;
         let kept = former.and_then(|former| slots::as_before(&self.job, &self.bounds, &planned, former));

@@ -32,6 +32,8 @@ pub(super) struct RegionRestart {
     deadline: Option<Instant>,
     not_before: Instant,
     until: BackoffEnd,
+    /// Since when it waits for slots.
+    waits_since: Option<Instant>,
     /// When it goes on by itself.
     wakeup: Option<Instant>,
 }
@@ -77,7 +79,7 @@ impl RegionRestart {
         let executors = awaited.iter().copied().collect();
         ctx.outputs.push(Action::CancelRegions { restart: message.clone(), executors });
         let deadline = ctx.settings.cancellation_timeout.map(|timeout| now + timeout);
-        Self { message, awaited, deadline, not_before, until, wakeup: deadline }
+        Self { message, awaited, deadline, not_before, until, waits_since: None, wakeup: deadline }
     }
 
     /// The regions that restart.
@@ -129,11 +131,12 @@ impl RegionRestart {
         if planned.is_none() || !ctx.resources().desired {
             // As while the job waits for resources: for more slots a short time, for those that it needs a long time. It
             // may have enough if the others give some up, for which the job restarts.
+            let since = *self.waits_since.get_or_insert(now);
             let waits = match planned.is_some() || ctx.plan().is_some() {
                 true => Some(ctx.settings.resource_stabilization_timeout),
                 false => ctx.settings.resource_wait_timeout,
             };
-            if let Progress::Waits = self.wait_until(now, waits.map(|waits| self.not_before + waits)) {
+            if let Progress::Waits = self.wait_until(now, waits.map(|waits| since + waits)) {
                 return Progress::Waits;
             }
         }
@@ -188,7 +191,9 @@ impl RegionRestart {
         let states = latest.map(|latest| latest.manifest.enumerators.clone()).unwrap_or_default();
         let enumerators = states.into_iter().filter(|(uid, _)| uids.contains(uid.as_str())).collect();
         ctx.coordinator.restart_regions(now, ctx.demand.job(), &graph, restarts);
-        attempt.restart_regions(now, graph.clone(), checkpoint, (&self.message.regions, restarts));
+        let bounds = ctx.demand.bounds();
+        let regions = &self.message.regions;
+        attempt.restart_regions(now, graph.clone(), checkpoint, bounds, (regions, restarts));
         attempt.note_task_managers(|holder| ctx.cluster.task_manager(holder));
         let (attempt, then) = (self.message.attempt, AfterBarrier::Continue);
         let deployment = Deployment { attempt, graph, restore, first_checkpoint, checkpoint, then };

@@ -32,7 +32,11 @@ impl Executor {
         self.building = Some(building);
         match proceeded {
             Ok(()) => self.options.signal.raise(),
-            Err((subtask, failure)) => self.fail(subtask, failure, out),
+            Err((subtask, failure)) => {
+                self.fail(subtask, failure, out);
+                // Before the next message.
+                self.take_deferred(now, out);
+            }
         }
     }
 

@@ -5,7 +5,7 @@ use crate::attempt::{Building, Running};
 use crate::record::Record;
 use reflow_env::Output;
 use reflow_graph::RegionIndex;
-use reflow_protocol::control::FromExecutor;
+use reflow_protocol::control::{FromExecutor, ToExecutor};
 use reflow_protocol::deployment::{Addresses, Deployment};
 use reflow_protocol::regions::RegionRestart;
 use reflow_protocol::report::ExecutorReport;
@@ -62,11 +62,19 @@ impl Executor {
         &mut self,
         now: Instant,
         restart: RegionRestart,
-        deployment: Deployment,
-        addresses: &Addresses,
+        deployment: Box<Deployment>,
+        addresses: Addresses,
         out: &mut Vec<Output>,
     ) {
         let attempt = deployment.attempt;
+        if self.running.as_ref().is_some_and(|running| running.attempt < attempt) {
+            // A rescale or a restart of regions has moved an earlier attempt off this executor, so nobody has cancelled that
+            // here.
+            self.running = None;
+            self.clear();
+            self.deferred.push(ToExecutor::DeployRegions { restart, deployment, addresses });
+            return;
+        }
         let runs = self.running.as_ref().is_some_and(|running| running.attempt == attempt);
         if !runs && (self.running.is_some() || self.fence.has_passed(attempt)) {
             debug!(%attempt, "regions of an attempt that does not run here are not deployed");
@@ -75,7 +83,7 @@ impl Executor {
         info!(%attempt, regions = ?restart.regions, "deploying regions");
         self.give_back.on_change(now);
         self.note_subtasks(&deployment.graph);
-        self.peers.set_addresses(addresses, out);
+        self.peers.set_addresses(&addresses, out);
         if !runs {
             // The attempt has had no subtasks in this executor: what its slots retain is of an earlier one.
             self.retained_epoch = Some(attempt.epoch);
@@ -85,7 +93,7 @@ impl Executor {
         }
         let builder = builder(&self.options, &self.credentials, &self.regions, &self.hub, &self.slots);
         let Some(running) = &mut self.running else { return };
-        let building = Building::begin_regions(now, &builder, running, restart, deployment);
+        let building = Building::begin_regions(now, &builder, running, restart, *deployment);
         let refused = builder.check_memory(&building.graph);
         self.building = Some(building);
         if let Some((subtask, failure)) = refused {

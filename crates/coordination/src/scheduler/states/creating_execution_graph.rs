@@ -19,7 +19,8 @@ pub(in crate::scheduler) struct CreatingExecutionGraph;
 
 impl CreatingExecutionGraph {
     pub(in crate::scheduler) fn advance(&mut self, ctx: &mut Context, now: Instant) -> Next {
-        let Some(parallelism) = ctx.plan() else { return Next::WaitForResources };
+        let parallelism = ctx.demand.parallelism(ctx.cluster.slots(), None);
+        let Some(parallelism) = parallelism else { return Next::WaitForResources };
         let previous: Option<Placement> = ctx.attempt.as_ref().map(|attempt| placement_of(attempt.graph()));
         let placement = ctx.demand.assign(&parallelism, &ctx.cluster.offers(), previous.as_ref());
         let attempt = Attempt { epoch: ctx.identity.epoch, number: ctx.lineage.next_attempt() };

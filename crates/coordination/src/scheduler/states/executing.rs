@@ -126,6 +126,8 @@ impl Executing {
                 self.failed_checkpoints = 0;
                 self.trigger(ctx, now);
             }
+            // One that is abandoned because a region restarts is no failure.
+            Outcome::Failed { .. } if self.restart.is_some() => {}
             Outcome::Failed { .. } => self.on_failed_checkpoint(ctx, now),
         }
         Next::Stay
