@@ -12,6 +12,7 @@ use reflow_view::{Cluster, ClusterView};
 use std::process::ExitCode;
 use std::time::Duration;
 use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
 
 pub(super) fn run(executable: Executable, options: &Options) -> Result<ExitCode, LaunchError> {
     logging::start("info");
@@ -26,11 +27,14 @@ pub(super) fn run(executable: Executable, options: &Options) -> Result<ExitCode,
         ..Default::default()
     };
     tls::enable(&config, &mut driver)?;
+    let mut options = options.clone();
     let exit = loop {
-        let Ended { exit, .. } = drive(&executable, options, &config, &runtime, driver.clone())?;
+        let Ended { exit, .. } = drive(&executable, &options, &config, &runtime, driver.clone())?;
         if exit.code != STANDS_BY {
             break exit;
         }
+        // These are for the job as it was when the user started it, not for what another JobManager has led since.
+        (options.fresh, options.allow_other_build, options.allow_replay) = (false, false, false);
         tracing::info!("starting again as a standby");
     };
     // A command that changes the number of TaskManagers goes on without this process.
@@ -67,9 +71,11 @@ pub(super) fn drive(
     let seed = machine::random().map_err(system("cannot read random numbers"))?;
     let signal = Signal::default();
     let (process, handle) = JobManager::new(config, spec, seed, signal.clone(), Bounds::default());
-    provider::start(config, handle.clone(), runtime)?;
+    let scaling = provider::start(config, handle.clone(), runtime)?;
     let server = server.start(handle.clone(), runtime);
     let exit = real::run(Box::new(process), signal, driver);
+    // Another JobManager may lead from here on.
+    scaling.inspect(JoinHandle::abort);
     runtime.block_on(server.stop());
     let accumulators = accumulators(&handle.view());
     if exit.code == 0 {

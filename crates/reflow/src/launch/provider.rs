@@ -15,6 +15,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 /// The time between two looks.
@@ -70,12 +71,16 @@ fn run(command: &mut Command) -> io::Result<()> {
 }
 
 /// Starts the task, if the options name a provider.
-pub(super) fn start(config: &Config, cluster: Handle, runtime: &Runtime) -> Result<(), LaunchError> {
+pub(super) fn start(
+    config: &Config,
+    cluster: Handle,
+    runtime: &Runtime,
+) -> Result<Option<JoinHandle<()>>, LaunchError> {
     if !options::AUTOSCALER_ENABLED.get(config) {
-        return Ok(());
+        return Ok(None);
     }
     let provider: Arc<dyn Provider> = match options::AUTOSCALER_PROVIDER.get(config) {
-        TaskManagerProvider::None => return Ok(()),
+        TaskManagerProvider::None => return Ok(None),
         TaskManagerProvider::Scripts => {
             let home = std::env::var_os("REFLOW_HOME").map(PathBuf::from);
             let script = home.map(|home| home.join("bin/taskmanager.sh")).filter(|script| script.is_file());
@@ -85,8 +90,7 @@ pub(super) fn start(config: &Config, cluster: Handle, runtime: &Runtime) -> Resu
             Arc::new(Shell(options::AUTOSCALER_COMMAND.get(config).ok_or(LaunchError::NoScalingCommand)?))
         }
     };
-    runtime.spawn(follow(provider, cluster));
-    Ok(())
+    Ok(Some(runtime.spawn(follow(provider, cluster))))
 }
 
 async fn follow(provider: Arc<dyn Provider>, cluster: Handle) {
