@@ -1,16 +1,20 @@
 //! The consistency check: rules that involve several options.
 
-use crate::choice::Termination;
+use crate::choice::{HighAvailability, Termination};
 use crate::config::Config;
 use crate::error::ConfigError;
 use crate::option::ConfigOption;
 use crate::options::{
     ADOPTION_TIMEOUT, AUTOSCALER_MAX_TASK_MANAGERS, AUTOSCALER_MAX_UTILIZATION, AUTOSCALER_MIN_TASK_MANAGERS,
     AUTOSCALER_TARGET, DEFAULT_PARALLELISM, EXPONENTIAL_DELAY_INITIAL_BACKOFF, EXPONENTIAL_DELAY_MAX_BACKOFF,
-    HEARTBEAT_INTERVAL, HEARTBEAT_TIMEOUT, JOB_MANAGER_TERMINATION, MAX_PARALLELISM, S3_ACCESS_KEY,
-    S3_SECRET_KEY,
+    HEARTBEAT_INTERVAL, HEARTBEAT_TIMEOUT, HIGH_AVAILABILITY, JOB_MANAGER_TERMINATION, LEASE_DURATION,
+    MAX_PARALLELISM, S3_ACCESS_KEY, S3_SECRET_KEY,
 };
 use crate::value::OptionType;
+use std::time::Duration;
+
+/// The shortest lease of a JobManager.
+const SHORTEST_LEASE: Duration = Duration::from_millis(300);
 
 /// All contradictions in `config`.
 pub(crate) fn check(config: &Config) -> Vec<ConfigError> {
@@ -77,6 +81,16 @@ pub(crate) fn check(config: &Config) -> Vec<ConfigError> {
             &AUTOSCALER_MIN_TASK_MANAGERS,
             &AUTOSCALER_MAX_TASK_MANAGERS,
             "the least number must not be above the largest",
+        ),
+    );
+    let leases = HIGH_AVAILABILITY.get(config) == HighAvailability::Storage;
+    require(
+        !leases || LEASE_DURATION.get(config) >= SHORTEST_LEASE,
+        contradiction(
+            config,
+            &LEASE_DURATION,
+            &HIGH_AVAILABILITY,
+            "a lease in storage must last for 300 ms at least, or it cannot be renewed in time",
         ),
     );
     problems

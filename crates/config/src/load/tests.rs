@@ -257,6 +257,11 @@ fn contradictions() {
         "`jobmanager.termination` is hand-over, but `jobmanager.adoption.timeout` is 0 s: \
          tasks must process on without a JobManager, or there is nothing to hand over",
     );
+    check_error(
+        yaml("high-availability.type: storage\nhigh-availability.storage.lease-duration: 0 s\n"),
+        "`high-availability.storage.lease-duration` is 0 s, but `high-availability.type` is storage: \
+         a lease in storage must last for 300 ms at least, or it cannot be renewed in time",
+    );
 }
 
 #[test]
