@@ -8,6 +8,7 @@
 //! Pure: what was read goes in, a [`Verdict`] comes out. Where the lease is kept is not known here.
 
 use reflow_types::{Instant, LeaderEpoch};
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// The lease of a leadership, which its leader renews.
@@ -17,8 +18,19 @@ pub struct Lease {
     pub renewals: u64,
     /// How long it may not be renewed before a standby takes over.
     pub duration: Duration,
-    /// Whether its leader has given it up.
-    pub released: bool,
+    pub tenure: Tenure,
+}
+
+/// Whether a leader keeps its lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Tenure {
+    /// It renews it.
+    Kept,
+    /// It gives the job up to a standby.
+    Released,
+    /// The job has failed or was suspended. A JobManager that is started afterwards resumes it.
+    Ended,
 }
 
 /// What a standby has read. It is the same as before if the leader has given no sign of life.
@@ -38,6 +50,8 @@ pub enum Verdict {
     NoLeader,
     /// The leader has given the job up.
     Released,
+    /// The job has ended while this JobManager stood by. It ends, too: nobody has asked for the job to be resumed.
+    Ended,
     /// The leader has given no sign of life for this time.
     Silent(Duration),
 }
@@ -62,8 +76,10 @@ impl Watch {
     /// The leadership was read by requests of which the first was sent at `asked_at`.
     pub fn read(&mut self, asked_at: Instant, now: Instant, sighting: Option<Sighting>) -> Verdict {
         let Some(sighting) = sighting else { return Verdict::NoLeader };
-        if sighting.lease.is_some_and(|lease| lease.released) {
-            return Verdict::Released;
+        match sighting.lease.map(|lease| lease.tenure) {
+            Some(Tenure::Ended) if self.leader_lives => return Verdict::Ended,
+            Some(Tenure::Released | Tenure::Ended) => return Verdict::Released,
+            Some(Tenure::Kept) | None => {}
         }
         match self.seen {
             Some((seen, since)) if seen == sighting => {
@@ -103,7 +119,7 @@ mod tests {
     }
 
     fn lease(epoch: u64, renewals: u64) -> Option<Sighting> {
-        let lease = Lease { renewals, duration: DURATION, released: false };
+        let lease = Lease { renewals, duration: DURATION, tenure: Tenure::Kept };
         Some(Sighting { epoch: LeaderEpoch(epoch), lease: Some(lease) })
     }
 
@@ -139,14 +155,20 @@ mod tests {
     #[test]
     fn nobody_waits_for_a_leader_that_is_gone() {
         check(&[(0, None)], Verdict::NoLeader);
-        let released = Lease { renewals: 7, duration: DURATION, released: true };
-        check(&[(0, Some(Sighting { epoch: LeaderEpoch(4), lease: Some(released) }))], Verdict::Released);
+        let left = |tenure| {
+            let lease = Lease { renewals: 7, duration: DURATION, tenure };
+            Some(Sighting { epoch: LeaderEpoch(1), lease: Some(lease) })
+        };
+        check(&[(0, left(Tenure::Released))], Verdict::Released);
+        check(&[(0, left(Tenure::Ended))], Verdict::Released);
+        check(&[(0, lease(1, 0)), (1_000, lease(1, 1)), (2_000, left(Tenure::Released))], Verdict::Released);
+        check(&[(0, lease(1, 0)), (1_000, lease(1, 1)), (2_000, left(Tenure::Ended))], Verdict::Ended);
     }
 
     /// The leader's own duration counts, because it renews in thirds of that.
     #[test]
     fn the_duration_is_the_leaders() {
-        let lease = Lease { renewals: 1, duration: DURATION * 2, released: false };
+        let lease = Lease { renewals: 1, duration: DURATION * 2, tenure: Tenure::Kept };
         let slow = Some(Sighting { epoch: LeaderEpoch(1), lease: Some(lease) });
         check(&[(0, slow), (5_900, slow)], Verdict::Wait);
         check(&[(0, slow), (6_010, slow)], Verdict::Silent(DURATION * 2));

@@ -20,7 +20,7 @@ use reflow_coordination::checkpoint::Recovered;
 use reflow_coordination::checkpoint::fallback::AllowReplay;
 use reflow_coordination::requirements::RequestedBounds;
 use reflow_coordination::restore::{RestoreError, UnclaimedState};
-use reflow_coordination::standby::Lease;
+use reflow_coordination::standby::{Lease, Tenure};
 use reflow_env::{Location, StoreError};
 use reflow_graph::JobGraph;
 use reflow_types::{CheckpointId, JobId, LeaderEpoch, Timestamp, VertexId};
@@ -140,19 +140,19 @@ pub(crate) struct EpochRecord {
 pub(crate) struct LeaseRecord {
     renewals: u64,
     duration_ms: u64,
-    released: bool,
+    tenure: Tenure,
 }
 
 impl From<Lease> for LeaseRecord {
-    fn from(Lease { renewals, duration, released }: Lease) -> Self {
+    fn from(Lease { renewals, duration, tenure }: Lease) -> Self {
         let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-        Self { renewals, duration_ms, released }
+        Self { renewals, duration_ms, tenure }
     }
 }
 
 impl From<LeaseRecord> for Lease {
-    fn from(LeaseRecord { renewals, duration_ms, released }: LeaseRecord) -> Self {
-        Self { renewals, duration: Duration::from_millis(duration_ms), released }
+    fn from(LeaseRecord { renewals, duration_ms, tenure }: LeaseRecord) -> Self {
+        Self { renewals, duration: Duration::from_millis(duration_ms), tenure }
     }
 }
 
@@ -199,6 +199,8 @@ pub(crate) struct Claimant {
     /// The clock of the start time.
     pub(crate) clock: String,
     pub(crate) lost_race: LostRace,
+    /// Whether it has stood by. Then an end is always that of the job that it has waited for.
+    pub(crate) has_stood_by: bool,
     /// Why it claims the job now.
     pub(crate) reason: ClaimReason,
 }

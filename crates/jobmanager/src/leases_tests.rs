@@ -121,6 +121,22 @@ fn a_leader_without_a_standby_suspends_the_job() {
     assert!(leads(&next));
 }
 
+/// A failed job and one that was shut down are resumed by the next start, and by nobody before.
+#[test]
+fn a_standby_ends_with_a_job_that_is_shut_down() {
+    let (mut leader, mut standby) = leader_and_standby();
+    share(&mut standby, &mut leader);
+    assert_eq!(leader.ask(Command::ShutDown), Ok(Reply::Accepted));
+    leader.pass(DURATION * 4);
+    assert_eq!(leader.exit, Some((0, String::new())));
+    share(&mut leader, &mut standby);
+    standby.pass(DURATION);
+    assert_eq!(standby.exit, Some((0, String::new())));
+    let mut next = with_leases(standby.store);
+    next.pass(DURATION * 2);
+    assert!(leads(&next));
+}
+
 /// As a process that was stopped for a while, or cut off from storage.
 #[test]
 fn a_leader_that_was_replaced_becomes_a_standby() {

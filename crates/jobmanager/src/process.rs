@@ -18,7 +18,7 @@ use crate::leadership::{ClaimReason, Claimant, Leadership, LostRace};
 use crate::members::{MemberSettings, Members};
 use crate::requirements::Declarations;
 use crate::schedule;
-use crate::settings::{AfterJob, JobSpec, Settings};
+use crate::settings::{AfterJob, JobSpec, Settings, StartMode};
 use crate::standby::Standby;
 use crate::storage::{Storage, Tickets};
 use crate::timeline::Timeline;
@@ -166,6 +166,12 @@ impl JobManager {
                 tracing::info!("the leader has handed the job over: taking it over");
                 (LeaderChangeCause::HandedOver, None)
             }
+            Verdict::Ended => {
+                tracing::info!(
+                    "the job has ended, which this JobManager has stood by for: the next start resumes it"
+                );
+                return self.exit(0, String::new(), out);
+            }
             Verdict::Silent(silence) => {
                 tracing::info!(?silence, "no JobManager renews its lease: taking the job over");
                 (LeaderChangeCause::LeaseExpired, Some(silence))
@@ -181,15 +187,18 @@ impl JobManager {
         silence: Option<Duration>,
         out: &mut Vec<Output>,
     ) {
-        let spec = self.spec.as_ref().expect("the job is there until it is taken over");
+        let spec = self.spec.as_mut().expect("the job is there until it is taken over");
+        if self.has_stood_by {
+            // It goes on with the job that it has waited for. What its own start asks for is of no more concern.
+            spec.start = StartMode::default();
+        }
         let start_from = self.settings.start_from.as_deref();
         let directory =
             start_from.map(|at| at.trim_end_matches("_metadata").trim_end_matches('/').to_owned());
         let claim = Claim::new(Claimant {
             layout: self.layout.clone(),
             new_job: JobId(self.ids.next()),
-            // A standby goes on with the job that it has waited for.
-            fresh: spec.start.fresh && !self.has_stood_by,
+            fresh: spec.start.fresh,
             allow_other_build: spec.start.allow_other_build,
             graph: spec.graph.clone(),
             unclaimed_state: schedule::unclaimed_state(&self.config),
@@ -203,6 +212,7 @@ impl JobManager {
                 None => LostRace::TakeNext,
                 Some(_) => LostRace::StandBy,
             },
+            has_stood_by: self.has_stood_by,
             reason: ClaimReason { cause, silence, at: now.as_millis() },
         });
         self.phase = Phase::Claiming(Box::new(claim), Storage::new(self.tickets.clone()));
@@ -287,7 +297,10 @@ impl JobManager {
                 self.stop_waiting(now, out);
             }
             Phase::Leading(led) => led.leader.on_time(now, out),
-            Phase::Ending(_, ending) => ending.on_time(now, out),
+            Phase::Ending(led, ending) => {
+                led.leader.renew_lease(now, out);
+                ending.on_time(now, out);
+            }
         }
     }
 
@@ -331,8 +344,10 @@ impl JobManager {
             "this process was paused for {} ms: nobody counts as silent for that",
             pause.as_millis()
         );
-        if let Phase::Leading(led) = &mut self.phase {
-            led.leader.members.excuse(pause);
+        match &mut self.phase {
+            Phase::Leading(led) => led.leader.members.excuse(pause),
+            Phase::StandingBy(standby) => standby.after_pause(),
+            _ => {}
         }
     }
 
@@ -409,7 +424,7 @@ impl JobManager {
         let Some(epoch) = led.leader.deposed else { return };
         let name = led.name.clone();
         led.answer_transfer(Ok(Reply::Accepted));
-        if matches!(led.leaving, Leaving::HandsOver(_)) {
+        if matches!(led.leaving, Leaving::HandsOver(_) | Leaving::Suspends) {
             return self.exit(
                 0,
                 format!("another JobManager has taken over job {name} (leadership {epoch})"),
@@ -437,8 +452,12 @@ impl JobManager {
                 mark: self.layout.ended(led.job),
                 clock: self.clock.clone(),
             };
+            let is_final = end.state.is_final();
             let ending = Box::new(Ending::new(now, end, records, self.tickets.clone()));
             let Phase::Leading(mut led) = std::mem::replace(&mut self.phase, Phase::Ended) else { return };
+            if !is_final {
+                led.leader.end_lease(now);
+            }
             led.answer_transfer(Err(CommandError::Conflict("the job has ended".to_owned())));
             self.phase = Phase::Ending(led, ending);
             self.changed = true;
@@ -548,7 +567,9 @@ impl Process for JobManager {
             Phase::StandingBy(standby) => standby.next_wakeup(),
             Phase::Claiming(claim, _) => claim.next_wakeup(),
             Phase::Leading(led) => led.leader.next_wakeup().into_iter().chain(led.hand_over_until()).min(),
-            Phase::Ending(_, ending) => ending.next_wakeup(),
+            Phase::Ending(led, ending) => {
+                ending.next_wakeup().into_iter().chain(led.leader.lease_due()).min()
+            }
         };
         Some(of_phase.map_or(self.next_view(), |at| at.min(self.next_view())))
     }

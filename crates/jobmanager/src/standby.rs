@@ -65,6 +65,11 @@ impl Standby {
         self.watch.has_seen_leader()
     }
 
+    /// This process was paused, and perhaps the leader with it: the time begins anew.
+    pub(crate) fn after_pause(&mut self) {
+        self.watch.read_failed();
+    }
+
     /// Handles an answer from storage.
     pub(crate) fn stored(
         &mut self,
@@ -94,6 +99,10 @@ impl Standby {
             _ => None,
         };
         self.next = Some(now + self.interval);
+        if now.since(self.asked_at) > self.interval * READINGS {
+            // Storage is slow, and the leader's renewals wait for it as well.
+            self.watch.read_failed();
+        }
         match read {
             Some(sighting) => self.watch.read(self.asked_at, now, sighting),
             None => {

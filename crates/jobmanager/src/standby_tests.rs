@@ -1,6 +1,7 @@
 //! A standby against a store: it waits while the lease is renewed, and not longer.
 
 use super::*;
+use reflow_coordination::standby::Tenure;
 use reflow_env::{Location, ObjectMeta};
 use reflow_types::LeaderEpoch;
 
@@ -14,6 +15,8 @@ struct Driven {
     newest: Option<u64>,
     lease: Option<LeaseRecord>,
     is_away: bool,
+    /// How long storage takes for an answer.
+    takes: Duration,
 }
 
 impl Driven {
@@ -21,11 +24,11 @@ impl Driven {
         let layout = Layout::new(&Location("/c".into()), "default", "job");
         let now = Instant::from_millis(1_000);
         let standby = Standby::new(now, layout.clone(), DURATION, Tickets::default());
-        Self { standby, layout, now, newest: None, lease: None, is_away: false }
+        Self { standby, layout, now, newest: None, lease: None, is_away: false, takes: Duration::ZERO }
     }
 
-    fn renew(&mut self, renewals: u64, released: bool) {
-        let lease = reflow_coordination::standby::Lease { renewals, duration: DURATION, released };
+    fn renew(&mut self, renewals: u64, tenure: Tenure) {
+        let lease = reflow_coordination::standby::Lease { renewals, duration: DURATION, tenure };
         self.lease = Some(lease.into());
     }
 
@@ -33,11 +36,12 @@ impl Driven {
     fn read_for(&mut self, time: Duration) -> Verdict {
         let end = self.now + time;
         while self.now < end {
-            self.now = self.standby.next_wakeup().expect("no reading is under way");
+            self.now = self.now.max(self.standby.next_wakeup().expect("no reading is under way"));
             let mut out = Vec::new();
             self.standby.on_time(self.now, &mut out);
             while let Some(Output::Store { ticket, op }) = out.pop() {
                 let answer = self.answer(op);
+                self.now = self.now + self.takes;
                 let verdict = self.standby.stored(self.now, ticket, answer, &mut out);
                 if verdict != Verdict::Wait {
                     return verdict;
@@ -80,7 +84,7 @@ fn a_standby_waits_until_renewals_end() {
     let mut driven = Driven::start();
     driven.newest = Some(7);
     for renewals in 1..20 {
-        driven.renew(renewals, false);
+        driven.renew(renewals, Tenure::Kept);
         assert_eq!(driven.read_for(DURATION * 2 / 3), Verdict::Wait);
     }
     assert!(driven.standby.has_seen_leader());
@@ -93,9 +97,9 @@ fn a_standby_waits_until_renewals_end() {
 fn a_released_lease_is_not_waited_for() {
     let mut driven = Driven::start();
     driven.newest = Some(7);
-    driven.renew(1, false);
+    driven.renew(1, Tenure::Kept);
     assert_eq!(driven.read_for(DURATION / 2), Verdict::Wait);
-    driven.renew(2, true);
+    driven.renew(2, Tenure::Released);
     assert_eq!(driven.read_for(DURATION), Verdict::Released);
 }
 
@@ -104,7 +108,7 @@ fn a_released_lease_is_not_waited_for() {
 fn a_standby_does_not_take_over_because_storage_was_away() {
     let mut driven = Driven::start();
     driven.newest = Some(7);
-    driven.renew(1, false);
+    driven.renew(1, Tenure::Kept);
     assert_eq!(driven.read_for(DURATION / 2), Verdict::Wait);
     driven.is_away = true;
     assert_eq!(driven.read_for(DURATION * 3), Verdict::Wait);
@@ -112,4 +116,27 @@ fn a_standby_does_not_take_over_because_storage_was_away() {
     assert_eq!(driven.read_for(DURATION * 2 / 3), Verdict::Wait);
     assert!(!driven.standby.has_seen_leader(), "a start after the loss of the last leader");
     assert!(matches!(driven.read_for(DURATION), Verdict::Silent(_)));
+}
+
+/// What is sent to storage waits there, the leader's renewals as well.
+#[test]
+fn a_standby_does_not_take_over_because_storage_is_slow() {
+    let mut driven = Driven::start();
+    driven.newest = Some(7);
+    driven.renew(1, Tenure::Kept);
+    driven.takes = DURATION;
+    assert_eq!(driven.read_for(DURATION * 20), Verdict::Wait);
+    driven.takes = DURATION / 10;
+    assert!(matches!(driven.read_for(DURATION * 3), Verdict::Silent(_)));
+}
+
+#[test]
+fn a_standby_that_was_paused_waits_anew() {
+    let mut driven = Driven::start();
+    driven.newest = Some(7);
+    driven.renew(1, Tenure::Kept);
+    assert_eq!(driven.read_for(DURATION / 2), Verdict::Wait);
+    driven.now = driven.now + DURATION * 10;
+    driven.standby.after_pause();
+    assert_eq!(driven.read_for(DURATION * 2 / 3), Verdict::Wait);
 }

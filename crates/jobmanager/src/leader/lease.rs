@@ -5,7 +5,7 @@
 use super::{Leader, Purpose, look};
 use crate::leadership::LeaseRecord;
 use crate::record;
-use reflow_coordination::standby::Lease;
+use reflow_coordination::standby::{Lease, Tenure};
 use reflow_env::{Location, Output, PutMode, StoreOp, StoreResult};
 use reflow_types::Instant;
 use std::time::Duration;
@@ -15,14 +15,6 @@ const RENEWALS: u32 = 3;
 
 /// How often a leader that has released its lease looks for its successor.
 const LOOK_INTERVAL_OF_A_RELEASED: Duration = Duration::from_millis(100);
-
-/// Whether a leader gives its lease up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Release {
-    Begin,
-    /// No standby has taken over: the leader leads on.
-    End,
-}
 
 /// The lease, and when it is renewed.
 #[derive(Debug)]
@@ -39,12 +31,12 @@ pub(crate) struct LeaseRenewal {
 impl LeaseRenewal {
     /// A lease that is written at once.
     pub(crate) fn new(now: Instant, at: Location, duration: Duration) -> Self {
-        let lease = Lease { renewals: 0, duration, released: false };
+        let lease = Lease { renewals: 0, duration, tenure: Tenure::Kept };
         Self { at, lease, next: Some(now), begun_at: now, has_changed: false }
     }
 
-    fn release(&mut self, now: Instant, release: Release) {
-        self.lease.released = release == Release::Begin;
+    fn set(&mut self, now: Instant, tenure: Tenure) {
+        self.lease.tenure = tenure;
         match &mut self.next {
             Some(next) => *next = now,
             None => self.has_changed = true,
@@ -77,7 +69,7 @@ impl Leader {
     /// Returns how long that may take; `None` without leases.
     pub(crate) fn release(&mut self, now: Instant) -> Option<Duration> {
         let lease = self.lease.as_mut()?;
-        lease.release(now, Release::Begin);
+        lease.set(now, Tenure::Released);
         self.look.hurry(now);
         Some(lease.lease.duration)
     }
@@ -85,20 +77,32 @@ impl Leader {
     /// No standby has taken over.
     pub(crate) fn keep(&mut self, now: Instant) {
         if let Some(lease) = &mut self.lease {
-            lease.release(now, Release::End);
+            lease.set(now, Tenure::Kept);
         }
+    }
+
+    /// The job has failed or is suspended, so that standbys end.
+    pub(crate) fn end_lease(&mut self, now: Instant) {
+        if let Some(lease) = &mut self.lease {
+            lease.set(now, Tenure::Ended);
+        }
+    }
+
+    /// When the lease is renewed next.
+    pub(crate) fn lease_due(&self) -> Option<Instant> {
+        self.lease.as_ref().and_then(LeaseRenewal::next_wakeup)
     }
 
     /// The time between two checks for a later leadership.
     pub(super) fn look_interval(&self) -> Duration {
         match &self.lease {
-            Some(lease) if lease.lease.released => LOOK_INTERVAL_OF_A_RELEASED,
+            Some(lease) if lease.lease.tenure == Tenure::Released => LOOK_INTERVAL_OF_A_RELEASED,
             _ => look::INTERVAL,
         }
     }
 
     /// Renews the lease if that is due.
-    pub(super) fn renew_lease(&mut self, now: Instant, out: &mut Vec<Output>) {
+    pub(crate) fn renew_lease(&mut self, now: Instant, out: &mut Vec<Output>) {
         if let Some(op) = self.lease.as_mut().and_then(|lease| lease.begin_if_due(now)) {
             out.push(self.requests.ask(Purpose::Lease, op));
         }

@@ -369,7 +369,8 @@ impl Claim {
         let earlier_by = u64::try_from(self.by.started_at - end.ended_at).map(Duration::from_millis);
         let is_comparable = end.clock == self.by.clock && !self.late_list;
         let doubt = if is_comparable { Duration::ZERO } else { DOUBT };
-        if self.ended_before.contains(&self.job) && earlier_by.is_ok_and(|by| by >= doubt) {
+        let began_after = self.ended_before.contains(&self.job) && !self.by.has_stood_by;
+        if began_after && earlier_by.is_ok_and(|by| by >= doubt) {
             tracing::info!(job = %self.job, state = end.state, "the last job of this name has ended");
             return self.search();
         }
