@@ -86,6 +86,6 @@ mod tests {
         assert_eq!(lines[0], "The JobManager leads the job. It has taken over running tasks.");
         let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>().join(" ");
         assert_eq!(words(lines[3]), "2 10 s ago LEASE_EXPIRED 3010 ms");
-        assert_eq!(words(lines[4]), "1 1 min 0 s ago STARTED -");
+        assert_eq!(words(lines[4]), "1 1 min ago STARTED -");
     }
 }
