@@ -119,7 +119,10 @@ export function RescaleDetail({ rescale, now }: { rescale: Rescale; now: number 
           live
             ? {
                 name: "state read",
-                value: live.readBytes < live.bytesToRead ? `${bytes(live.readBytes)} of ${bytes(live.bytesToRead)}` : bytes(live.readBytes),
+                value:
+                  live.readBytes < live.bytesToRead
+                    ? `${bytes(live.readBytes)} of ${bytes(live.bytesToRead)}`
+                    : bytes(live.readBytes),
                 title: "what executors read from checkpoints before the cut",
               }
             : null,
