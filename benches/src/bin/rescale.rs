@@ -3,8 +3,8 @@
 //! Real processes on one machine: a JobManager and two TaskManagers with a slot each. The job reads sixteen splits at a
 //! fixed rate, so a record that waits shows by how much. Each round scales up by a TaskManager, down and up by
 //! requirements, kills the JobManager, freezes a TaskManager, drains one, and kills one; each event waits until the job is
-//! at rest again. With `--event move_jm` or `kill_leader` a standby takes over, and with `cut_tm` the TaskManagers run on hosts of their own (network namespaces), of which one is cut
-//! off. At the end of each run the output must be exact. The same is done with rescales that restart the job.
+//! at rest again. With `--event move_jm` or `kill_leader` a standby takes over, and with `cut_tm` the TaskManagers run on hosts
+//! of their own (network namespaces), of which one is cut off. At the end of each run the output must be exact. The same is done with rescales that restart the job.
 
 use clap::Parser;
 use reflow_benches::chaos::hosts::Hosts;

@@ -121,9 +121,7 @@ impl JobManager {
                 led.leader.handle_event(now, Event::Suspend, out);
             }
             Phase::Leading(_) => {
-                tracing::warn!(
-                    "told to end for the second time: the next start resumes from the last checkpoint"
-                );
+                tracing::warn!("told to end for the second time: the next start takes the job over");
                 self.exit(0, String::new(), out);
             }
             Phase::Shown(_, ending) => {

@@ -130,8 +130,8 @@ pub(crate) fn collect(
     Ok((exit, collected))
 }
 
-/// The address of a cluster in one process, which no other cluster has and no standby, and its defaults: checkpoints are in memory, and the
-/// job runs in reactive mode.
+/// The address of a cluster in one process, which no other cluster has and no standby, and its defaults: checkpoints are in
+/// memory, and the job runs in reactive mode.
 fn with_defaults(options: &Options) -> Result<Options, LaunchError> {
     let free = std::net::TcpListener::bind(("127.0.0.1", 0)).and_then(|socket| socket.local_addr());
     let port = free.map_err(system("cannot find a free port"))?.port();

@@ -1,7 +1,7 @@
 //! Rescaling: a live rescale is in progress.
 //!
 //! ```text
-//! planning --a checkpoint to read--> preparing --all have read it, and it did not take long--> freshening --a fresh one--> catching up
+//! planning --a checkpoint to read--> preparing --all have read it, in a short round--> freshening --a fresh one-->
 //!    catching up --all have read it--> triggering --the cut's trigger--> cutting --all cut, all installed-->
 //!    leaving --published, and who leaves has finished--> Executing
 //! ```
