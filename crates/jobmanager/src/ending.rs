@@ -4,6 +4,9 @@
 //! The end is a decision under the next deciding name, like that about a checkpoint, so a deposed leader cannot end a job.
 //! It is confirmed as a checkpoint is, then marked outside the job's directory, and then the job's objects are deleted. A job
 //! that failed or is suspended has no such record, so the next JobManager resumes it.
+//!
+//! The last request adds to the mark that this JobManager leaves. Without that, it was lost, and whatever starts in its
+//! place must not begin the job anew.
 
 use crate::error::JobManagerError;
 use crate::leader::{End, Leader};
@@ -34,6 +37,8 @@ enum Step {
     Confirm,
     /// Mark the job as ended.
     Mark,
+    /// Add to the mark that this JobManager leaves.
+    Leave,
 }
 
 /// The state of the record of the end.
@@ -48,6 +53,8 @@ enum Record {
         tries: u32,
     },
     Written,
+    /// It is written, and says that this JobManager leaves.
+    Left,
     /// Another JobManager leads, so the job has not ended.
     Deposed(LeaderEpoch),
     /// Storage does not accept it.
@@ -121,12 +128,13 @@ impl Ending {
             }
             Step::Read => StoreOp::Get { at: decision, range: None },
             Step::Confirm => self.authority.question(),
-            Step::Mark => {
+            Step::Mark | Step::Leave => {
                 let state = self.end.state.as_str().to_owned();
                 // The time of this request, not of the decision, because storage may have been slow and the job
                 // has ended when its mark exists.
                 let (epoch, ended_at) = (self.authority.epoch, now.as_millis());
-                let record = EndedRecord { state, epoch, ended_at, clock: self.clock.clone() };
+                let (clock, left) = (self.clock.clone(), step == Step::Leave);
+                let record = EndedRecord { state, epoch, ended_at, clock, left };
                 let body = record::encode(&record);
                 StoreOp::Put { at: self.at.clone(), body, mode: PutMode::Overwrite }
             }
@@ -169,6 +177,7 @@ impl Ending {
                 Standing::Unknown(error) => self.failed(now, step, tries, error),
             },
             (Step::Mark, Ok(_)) => Record::Written,
+            (Step::Leave, Ok(_)) => Record::Left,
             (_, Err(error)) => self.failed(now, step, tries, error.to_string()),
             (_, Ok(_)) => self.failed(now, step, tries, "the store answered with something else".to_owned()),
         };
@@ -180,21 +189,45 @@ impl Ending {
 
     fn failed(&mut self, now: Instant, step: Step, tries: u32, error: String) -> Record {
         if tries + 1 >= MAX_TRIES {
-            return Record::Failed(error);
+            return match step {
+                Step::Leave => {
+                    tracing::warn!(error, "the next start will only say that the job has ended");
+                    Record::Left
+                }
+                _ => Record::Failed(error),
+            };
         }
         tracing::warn!(error, "the job's end cannot be recorded, trying again");
         self.deadline = self.deadline.max(now + LINGER);
         Record::Writing { step, retry_at: Some(now + RETRY), tries: tries + 1 }
     }
 
-    /// Whether the process may end.
-    pub(crate) fn is_over(&self, now: Instant, leader: &Leader) -> bool {
+    /// Whether there is nothing left to do but to leave.
+    pub(crate) fn is_settled(&self, now: Instant, leader: &Leader) -> bool {
         let recorded = match self.record {
-            Record::Unwanted | Record::Failed(_) | Record::Deposed(_) => true,
+            Record::Unwanted | Record::Failed(_) | Record::Deposed(_) | Record::Left => true,
             Record::Written => !leader.deletes() || now >= self.deadline,
             Record::Writing { .. } => false,
         };
         recorded && (!leader.operations.unseen() || now >= self.deadline)
+    }
+
+    /// Leaves. Returns whether the process may end.
+    pub(crate) fn leave(&mut self, now: Instant, out: &mut Vec<Output>) -> bool {
+        if self.record == Record::Written {
+            self.record = Record::Writing { step: Step::Leave, retry_at: Some(now), tries: 0 };
+            self.deadline = now + LINGER;
+            self.on_time(now, out);
+        }
+        match self.record {
+            Record::Writing { step: Step::Leave, .. } => now >= self.deadline,
+            _ => true,
+        }
+    }
+
+    /// Whether it is leaving.
+    pub(crate) fn leaves(&self) -> bool {
+        matches!(self.record, Record::Writing { step: Step::Leave, .. } | Record::Left)
     }
 
     /// Whether there is an end to show: not if the next JobManager resumes the job, or another one leads.
@@ -202,9 +235,10 @@ impl Ending {
         self.end.state != EndState::Suspended && !matches!(self.record, Record::Deposed(_))
     }
 
-    /// When something is due. Nothing is due while the record is being written, however long storage takes.
+    /// When something is due. Nothing is due while the end is being recorded, however long storage takes.
     pub(crate) fn next_wakeup(&self) -> Option<Instant> {
         match self.record {
+            Record::Writing { step: Step::Leave, retry_at, .. } => retry_at.or(Some(self.deadline)),
             Record::Writing { retry_at, .. } => retry_at,
             _ => Some(self.deadline),
         }

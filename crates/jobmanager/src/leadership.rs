@@ -168,6 +168,14 @@ pub(crate) struct EndedRecord {
     /// The clock of that time ([`JobSpec::clock`](crate::JobSpec)). Earlier releases did not write it.
     #[serde(default)]
     pub(crate) clock: String,
+    /// Whether the JobManager that has ended the job has ended as well, as a clean entry of Flink's job result store says.
+    /// If not, it was lost, and the next start replaces it, so that one begins no new job. Earlier releases did not write it.
+    #[serde(default = "yes")]
+    pub(crate) left: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// The record of a job's newest complete checkpoint, as JSON.

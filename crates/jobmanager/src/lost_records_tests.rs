@@ -42,6 +42,7 @@ fn the_epoch_of_a_job_that_has_ended_is_not_taken_again() {
             epoch: LeaderEpoch(epoch),
             ended_at: 1,
             clock: "this".into(),
+            left: true,
         };
         let at = claimant(1).layout.ended(JobId(job)).0;
         store.objects.insert(at, crate::record::encode(&ended));
@@ -61,6 +62,7 @@ fn the_last_epoch_of_an_ended_job_is_not_taken_again_if_only_its_record_is_gone(
             epoch: LeaderEpoch(2),
             ended_at: 1,
             clock: "this".into(),
+            left: true,
         };
         store.objects.insert(claimant(1).layout.ended(JobId(1)).0, crate::record::encode(&ended));
         store.objects.remove(&claimant(1).layout.epoch(LeaderEpoch(2)).0);
@@ -81,6 +83,7 @@ fn the_epoch_of_a_job_that_has_ended_after_that_of_the_last_record_is_not_taken_
             epoch: second.authority.epoch,
             ended_at: 1,
             clock: "this".into(),
+            left: true,
         };
         store.objects.insert(claimant(1).layout.ended(JobId(2)).0, crate::record::encode(&ended));
         store.objects.retain(|name, _| !name.contains(&JobId(2).to_string()) || name.contains("/ended/"));
@@ -160,6 +163,7 @@ fn a_job_that_was_replaced_is_not_resumed_when_its_successor_has_ended() {
         epoch: second.authority.epoch,
         ended_at: 1,
         clock: "this".into(),
+        left: true,
     };
     store.objects.insert(claimant(1).layout.ended(JobId(2)).0, crate::record::encode(&ended));
     let third = claim(claimant(3), &mut store).unwrap();

@@ -463,15 +463,16 @@ impl JobManager {
             self.changed = true;
             self.on_time(now, out);
         }
-        if let Phase::Ending(led, ending) = &self.phase
-            && ending.is_over(now, &led.leader)
+        if let Phase::Ending(led, ending) = &mut self.phase
+            && (ending.leaves() || ending.is_settled(now, &led.leader))
         {
             let (code, reason) = ending.exit();
-            let stays = self.settings.after_job == AfterJob::Stay && ending.shows_job();
-            self.publish(now);
+            let stays = self.settings.after_job == AfterJob::Stay && ending.shows_job() && !ending.leaves();
             if stays {
+                self.publish(now);
                 self.show(&reason);
-            } else {
+            } else if ending.leave(now, out) {
+                self.publish(now);
                 self.exit(code, reason, out);
             }
         }

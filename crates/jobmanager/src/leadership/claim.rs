@@ -361,7 +361,8 @@ impl Claim {
     }
 
     /// The last job has ended, either before this start, so that a new job begins, or since, so that it was the
-    /// job of this start. The mark may have been written between the start and the listing of marks, so its time
+    /// job of this start. It was this start's job, too, if the JobManager that ended it was lost before it left: then this is
+    /// what a supervisor starts in its place. The mark may have been written between the start and the listing of marks, so its time
     /// counts as well. If that time is from another clock, or storage was slow, a mark only seconds older than
     /// this start may be later than it. Starting the job again would write its output again; not starting one
     /// only costs another start.
@@ -369,12 +370,20 @@ impl Claim {
         let earlier_by = u64::try_from(self.by.started_at - end.ended_at).map(Duration::from_millis);
         let is_comparable = end.clock == self.by.clock && !self.late_list;
         let doubt = if is_comparable { Duration::ZERO } else { DOUBT };
-        let began_after = self.ended_before.contains(&self.job) && !self.by.has_stood_by;
+        let began_after = self.ended_before.contains(&self.job) && !self.by.has_stood_by && end.left;
         if began_after && earlier_by.is_ok_and(|by| by >= doubt) {
             tracing::info!(job = %self.job, state = end.state, "the last job of this name has ended");
             return self.search();
         }
-        (self.found.ended, self.step) = (Some(end.state), Step::Ending);
+        (self.found.ended, self.step) = (Some(end.state.clone()), Step::Ending);
+        if !end.left && !self.by.has_stood_by {
+            self.mark_end(EndedRecord { left: true, ..end });
+        }
+    }
+
+    fn mark_end(&mut self, end: EndedRecord) {
+        let (at, body) = (self.by.layout.ended(self.job), record::encode(&end));
+        self.question(Purpose::End, StoreOp::Put { at, body, mode: PutMode::Overwrite });
     }
 
     fn create_fresh_epoch(&mut self) {
@@ -506,11 +515,8 @@ impl Claim {
             let (state, epoch) = (state.as_str().to_owned(), recovered.lineage.epoch);
             self.found.ended = Some(state.clone());
             let (ended_at, clock) = (self.by.started_at, self.by.clock.clone());
-            let record = EndedRecord { state, epoch, ended_at, clock };
-            let body = record::encode(&record);
-            let at = self.by.layout.ended(self.job);
             self.step = Step::Ending;
-            self.question(Purpose::End, StoreOp::Put { at, body, mode: PutMode::Overwrite });
+            self.mark_end(EndedRecord { state, epoch, ended_at, clock, left: !self.by.has_stood_by });
             return Ok(None);
         }
         if recovered.completed.is_empty() && self.savepoint.is_none() && self.by.start_from.is_some() {

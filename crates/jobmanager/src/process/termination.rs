@@ -124,9 +124,15 @@ impl JobManager {
                 tracing::warn!("told to end for the second time: the next start takes the job over");
                 self.exit(0, String::new(), out);
             }
-            Phase::Shown(_, ending) => {
+            Phase::Shown(..) => {
+                let Phase::Shown(led, mut ending) = std::mem::replace(&mut self.phase, Phase::Ended) else {
+                    return;
+                };
                 let (code, reason) = ending.exit();
-                self.exit(code, reason, out);
+                match ending.leave(now, out) {
+                    true => self.exit(code, reason, out),
+                    false => self.phase = Phase::Ending(led, ending),
+                }
             }
             Phase::Ended => {}
             Phase::Opening | Phase::StandingBy(_) | Phase::Claiming(..) | Phase::Ending(..) => {

@@ -104,9 +104,10 @@ impl Programs {
     /// The end of the job and its marker, if the job has ended, so that no JobManager is started again.
     pub fn find_end(&self, storage: &Storage) -> Option<(String, End)> {
         let markers = storage.below("/checkpoints/").filter(|(name, _)| name.contains("/ended/"));
-        let mut of_this_job = markers.filter(|(name, _)| !self.succeeded.contains(*name));
-        let (name, record) = of_this_job.next()?;
-        let record = String::from_utf8_lossy(record);
+        let of_this_job = markers.filter(|(name, _)| !self.succeeded.contains(*name));
+        let mut records = of_this_job.map(|(name, record)| (name, String::from_utf8_lossy(record)));
+        // If the JobManager is lost before it leaves, it is started again.
+        let (name, record) = records.find(|(_, record)| !record.contains(r#""left":false"#))?;
         let end = match &record {
             record if record.contains("FINISHED") => End::Finished,
             record if record.contains("CANCELED") => End::Canceled,
