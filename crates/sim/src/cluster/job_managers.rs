@@ -43,6 +43,11 @@ impl Cluster {
         }
         let id = self.start_job_manager_on(&self.host.clone());
         self.newest = Some(id);
+        if self.scenarios.contains(&Scenario::Adoption) && self.rng.chance(0.4) {
+            // Executors register while much happens to them.
+            let lasts = Duration::from_millis(self.rng.skewed(100..=5_000));
+            self.world.slow_down(id, lasts, SLOW_TURN);
+        }
     }
 
     /// Starts a JobManager on this host.
