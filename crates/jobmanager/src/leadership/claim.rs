@@ -32,6 +32,7 @@
 //! A state machine without I/O: [`Claim`] returns storage requests and takes their answers. Failed requests are
 //! repeated a bounded number of times.
 
+mod end;
 mod fit;
 mod jobs;
 mod question;
@@ -45,10 +46,10 @@ use super::{
 use crate::layout::epochs_in;
 use crate::{record, requirements};
 use bytes::Bytes;
+use end::end_in;
 use jobs::Search;
 pub(crate) use question::Question;
 use question::{Asked, Purpose};
-use reflow_coordination::action::EndState;
 use reflow_coordination::checkpoint::{self, Recovered};
 use reflow_coordination::manifest::{self, Decision, Lineage, Manifest};
 use reflow_coordination::requirements::RequestedBounds;
@@ -62,9 +63,6 @@ const FIRST_RETRY: Duration = Duration::from_millis(250);
 
 /// The time after the start from which the list of ended jobs may contain a job that has ended since.
 const LATE_LIST: Duration = Duration::from_secs(1);
-/// How much earlier than a start an end must be if their times cannot be compared, because the clocks of two
-/// machines differ and a mark is stored some time after it was written.
-const DOUBT: Duration = Duration::from_secs(30);
 
 /// The most storage requests at once, because each needs a connection and a name may have had thousands of jobs.
 const MAX_OUTSTANDING: usize = 32;
@@ -353,39 +351,6 @@ impl Claim {
         self.question(Purpose::Ended, get(self.by.layout.ended(job)));
     }
 
-    /// The end of the job by its mark, if it has ended. A mark that cannot be read is an error, because the job
-    /// may have to be resumed.
-    fn end_marked(&self, mark: &[u8]) -> Result<Option<EndedRecord>, LeadershipError> {
-        let at = self.by.layout.ended(self.job);
-        end_in(mark).map_err(|damage| LeadershipError::DamagedMark { at, damage })
-    }
-
-    /// The last job has ended, either before this start, so that a new job begins, or since, so that it was the
-    /// job of this start. It was this start's job, too, if the JobManager that ended it was lost before it left: then this is
-    /// what a supervisor starts in its place. The mark may have been written between the start and the listing of marks, so its time
-    /// counts as well. If that time is from another clock, or storage was slow, a mark only seconds older than
-    /// this start may be later than it. Starting the job again would write its output again; not starting one
-    /// only costs another start.
-    fn take_end(&mut self, end: EndedRecord) {
-        let earlier_by = u64::try_from(self.by.started_at - end.ended_at).map(Duration::from_millis);
-        let is_comparable = end.clock == self.by.clock && !self.late_list;
-        let doubt = if is_comparable { Duration::ZERO } else { DOUBT };
-        let began_after = self.ended_before.contains(&self.job) && !self.by.has_stood_by && end.left;
-        if began_after && earlier_by.is_ok_and(|by| by >= doubt) {
-            tracing::info!(job = %self.job, state = end.state, "the last job of this name has ended");
-            return self.search();
-        }
-        (self.found.ended, self.step) = (Some(end.state.clone()), Step::Ending);
-        if !end.left && !self.by.has_stood_by {
-            self.mark_end(EndedRecord { left: true, ..end });
-        }
-    }
-
-    fn mark_end(&mut self, end: EndedRecord) {
-        let (at, body) = (self.by.layout.ended(self.job), record::encode(&end));
-        self.question(Purpose::End, StoreOp::Put { at, body, mode: PutMode::Overwrite });
-    }
-
     fn create_fresh_epoch(&mut self) {
         self.job = self.by.new_job;
         self.fresh = true;
@@ -580,15 +545,6 @@ impl Claim {
         self.questions
             .insert(question, Asked { purpose, op, tries: 0, bad_reads: 0, again_at: Some(Instant(0)) });
     }
-}
-
-/// The end of the job by its mark. A failed job has not ended; it is resumed.
-fn end_in(mark: &[u8]) -> Result<Option<EndedRecord>, String> {
-    let record = record::decode::<EndedRecord>(mark)?;
-    let ends = [EndState::Finished, EndState::Canceled, EndState::Failed];
-    let end = ends.into_iter().find(|end| end.as_str() == record.state);
-    let end = end.ok_or_else(|| format!("{:?} is no state in which a job ends", record.state))?;
-    Ok(end.is_final().then_some(record))
 }
 
 fn get(at: Location) -> StoreOp {
