@@ -2,7 +2,7 @@
 //! harness writes with one subtask for each vertex; the harness's own tests compare that with models.
 
 use super::reading::{Reading, Readings};
-use super::sink::{COMMITTED, LineSink};
+use super::sink::{COMMITTED, LineSink, SLOWEST};
 use super::{Lines, Workload, lines};
 use crate::faults::Probe;
 use crate::world::{Storage, System, Time};
@@ -38,7 +38,10 @@ pub(super) fn expected(workload: &Workload) -> Lines {
     };
     let mut harness = Harness::new(move |env| calm.build(env)).with_peer(&called::peer());
     harness.start(1);
-    assert!(harness.finish(), "{workload}, undisturbed: {}", harness.state());
+    if !harness.finish() {
+        harness.advance(SLOWEST);
+    }
+    assert!(harness.is_finished(), "{workload}, undisturbed: {}", harness.state());
     let committed = harness.store().below(COMMITTED);
     lines(committed.flat_map(|(_, body)| {
         let body = String::from_utf8_lossy(body).into_owned();

@@ -3,10 +3,11 @@
 
 use crate::world::Storage;
 use bytes::Bytes;
-use reflow_api::sink::{Prepared, WriterContext};
+use reflow_api::sink::{Barrier, Prepared, WriterContext, WriterOutput};
 use reflow_api::{Sink, Transaction, UserError, Writer};
 use reflow_env::{Location, PutMode, Request, StoreOp};
-use reflow_types::{SubtaskId, Timestamp};
+use reflow_types::{CheckpointId, Instant, SubtaskId, Timestamp};
+use std::time::Duration;
 
 /// The directory of committed files.
 pub const COMMITTED: &str = "/out/";
@@ -40,6 +41,9 @@ pub fn waiting(name: &str, storage: &Storage) -> String {
     bodies.map(|body| String::from_utf8_lossy(body).into_owned()).collect()
 }
 
+/// How long after a barrier the slowest writer is prepared, as one that waits for another system's answer is.
+pub(super) const SLOWEST: Duration = Duration::from_millis(40);
+
 /// The sink.
 #[derive(Clone, Copy, Debug)]
 pub struct LineSink;
@@ -49,6 +53,9 @@ pub struct LineWriter {
     subtask: SubtaskId,
     files: u64,
     lines: String,
+    now: Instant,
+    /// When the last checkpoint's lines are prepared.
+    prepared_at: Instant,
 }
 
 impl Sink for LineSink {
@@ -56,7 +63,8 @@ impl Sink for LineSink {
     type Writer = LineWriter;
 
     fn writer(&self, context: &WriterContext) -> Result<LineWriter, UserError> {
-        Ok(LineWriter { subtask: context.subtask, files: 0, lines: String::new() })
+        let (subtask, now) = (context.subtask, context.opened);
+        Ok(LineWriter { subtask, files: 0, lines: String::new(), now, prepared_at: now })
     }
 }
 
@@ -80,6 +88,28 @@ impl Writer for LineWriter {
         let body = Bytes::from(std::mem::take(&mut self.lines));
         let requests = vec![StoreOp::Put { at, body, mode: PutMode::Overwrite }.into()];
         Ok(Some(Prepared { transaction: Transaction(Bytes::from(name)), requests, wait_for: Vec::new() }))
+    }
+
+    fn snapshot(&mut self, barrier: Barrier) -> Result<WriterOutput, UserError> {
+        let quarters = (barrier.checkpoint.0 + self.subtask.0) % 5;
+        self.prepared_at = self.now + SLOWEST * u32::try_from(quarters)? / 4;
+        let Some(Prepared { transaction, requests, wait_for }) = self.prepare()? else {
+            return Ok(WriterOutput::default());
+        };
+        Ok(WriterOutput { transactions: vec![transaction], requests, wait_for, ..WriterOutput::default() })
+    }
+
+    fn tick(&mut self, now: Instant) -> Result<(), UserError> {
+        self.now = now;
+        Ok(())
+    }
+
+    fn next_wakeup(&self) -> Option<Instant> {
+        (self.now < self.prepared_at).then_some(self.prepared_at)
+    }
+
+    fn is_prepared(&mut self, _: CheckpointId) -> bool {
+        self.now >= self.prepared_at
     }
 
     fn commit(&self, transaction: &Transaction) -> Result<Request, UserError> {
