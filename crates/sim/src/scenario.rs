@@ -66,8 +66,8 @@ impl Scenario {
         (Self::LargeState, 0.01),
         (Self::RareCheckpoints, 0.04),
         (Self::Adoption, 0.2),
-        (Self::Overtaken, 0.0),
-        (Self::Standby, 0.0),
+        (Self::Overtaken, 0.03),
+        (Self::Standby, 0.05),
     ];
 
     /// Draws the scenarios of a run, in addition to the forced ones.
