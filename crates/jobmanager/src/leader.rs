@@ -6,7 +6,7 @@
 
 mod adoption;
 mod deployed;
-pub(crate) mod lease;
+mod lease;
 mod log;
 mod look;
 mod newest;
@@ -17,6 +17,7 @@ use crate::decisions::{Wanted, create, created, is_damaged};
 use crate::deletions::Deletions;
 use crate::enumerators::{Assignment, Enumerators};
 use crate::leadership::authority::{Authority, Standing};
+use crate::lease::renewals::Renewals;
 use crate::members::{MemberEvent, Members};
 use crate::metrics::Metrics;
 use crate::operations::Operations;
@@ -25,7 +26,6 @@ use crate::storage::{Storage, Tickets};
 use adoption::EarlyReports;
 use bytes::Bytes;
 use deployed::Deployed;
-use lease::LeaseRenewal;
 use log::ChangeLog;
 use look::Look;
 use newest::Newest;
@@ -63,8 +63,6 @@ enum Purpose {
     Look,
     /// Read or write the file of this leadership's epoch.
     Epoch,
-    /// Renew the lease.
-    Lease,
     /// The record of the newest complete checkpoint.
     Newest,
     Deletion(String),
@@ -105,7 +103,7 @@ pub(crate) struct Leader {
     /// When storage last answered a check for a later leadership, or this one began.
     storage_answered_at: Instant,
     /// The lease, if there may be standbys.
-    lease: Option<LeaseRenewal>,
+    lease: Option<Renewals>,
     log: ChangeLog,
 }
 
@@ -120,7 +118,7 @@ pub(crate) struct LeaderParts {
     pub(crate) deletions: Deletions,
     /// Where the newest complete checkpoint is recorded.
     pub(crate) completed: Location,
-    pub(crate) lease: Option<LeaseRenewal>,
+    pub(crate) lease: Option<Renewals>,
     pub(crate) tickets: Tickets,
     /// The current time.
     pub(crate) now: Instant,
@@ -245,9 +243,8 @@ impl Leader {
     pub(crate) fn next_wakeup(&self) -> Option<Instant> {
         let (scheduler, members) = (self.scheduler.next_wakeup(), self.members.next_wakeup());
         let autoscaler = self.autoscaler.as_ref().map(Autoscaler::next_wakeup);
-        let lease = self.lease.as_ref().and_then(LeaseRenewal::next_wakeup);
         let (enumerators, look) = (self.enumerators.next_wakeup(), self.look.next_wakeup());
-        let wakeups = [scheduler, members, autoscaler, enumerators, look, lease];
+        let wakeups = [scheduler, members, autoscaler, enumerators, look, self.lease_due()];
         wakeups.into_iter().flatten().min()
     }
 
@@ -303,6 +300,9 @@ impl Leader {
         result: StoreResult,
         out: &mut Vec<Output>,
     ) {
+        if self.lease.as_mut().is_some_and(|lease| lease.stored(ticket, &result)) {
+            return;
+        }
         let Some(Answer::Store(result)) = self.enumerators.answered(now, ticket, result.into()) else {
             return self.settle(now, out);
         };
@@ -317,7 +317,6 @@ impl Leader {
         }
         let event = match self.requests.take(ticket) {
             None | Some(Purpose::Epoch) => return,
-            Some(Purpose::Lease) => return self.lease_renewed(now, &result),
             Some(Purpose::Name(checkpoint, wanted)) => match result {
                 // A create request that was answered with an error may have been carried out, so the name may be
                 // this leader's own.

@@ -20,7 +20,6 @@ use reflow_coordination::checkpoint::Recovered;
 use reflow_coordination::checkpoint::fallback::AllowReplay;
 use reflow_coordination::requirements::RequestedBounds;
 use reflow_coordination::restore::{RestoreError, UnclaimedState};
-use reflow_coordination::standby::{Lease, Tenure};
 use reflow_env::{Location, StoreError};
 use reflow_graph::JobGraph;
 use reflow_types::{CheckpointId, JobId, LeaderEpoch, Timestamp, VertexId};
@@ -133,27 +132,6 @@ pub(crate) struct EpochRecord {
     /// The last leaderships of the job, oldest first; the last one is this. Earlier releases wrote none.
     #[serde(default)]
     pub(crate) history: Vec<LeaderChange>,
-}
-
-/// The content of a lease, as JSON.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct LeaseRecord {
-    renewals: u64,
-    duration_ms: u64,
-    tenure: Tenure,
-}
-
-impl From<Lease> for LeaseRecord {
-    fn from(Lease { renewals, duration, tenure }: Lease) -> Self {
-        let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-        Self { renewals, duration_ms, tenure }
-    }
-}
-
-impl From<LeaseRecord> for Lease {
-    fn from(LeaseRecord { renewals, duration_ms, tenure }: LeaseRecord) -> Self {
-        Self { renewals, duration: Duration::from_millis(duration_ms), tenure }
-    }
 }
 
 /// The content of an ended job's mark, as JSON.

@@ -1,7 +1,11 @@
 //! Two JobManagers with leases over one store, driven by hand.
 
 use super::*;
+use reflow_view::LeaderChangeCause;
 use tokio::sync::oneshot;
+
+#[path = "slow_leases_tests.rs"]
+mod slow;
 
 const LEASES: &[(&str, &str)] =
     &[REACTIVE, ("execution.checkpointing.dir", "/c"), ("high-availability.type", "storage")];

@@ -4,7 +4,7 @@
 //! All decisions are in `reflow-coordination`, all I/O is in the driver of the [`Process`](reflow_env::Process), and this
 //! crate connects the two. The reasons are in `docs/design/processes.md`.
 //!
-//! Reading order: `process` (from start to end), `settings` (what it is given), `layout` and `leadership` (how
+//! Reading order: `process` (from start to end), `settings` (what it is given), `layout`, `leadership` and `lease` (how
 //! it takes over the job), `leader` with `decisions` (how it runs it), `members` with `task_manager` and `executor` (who belongs
 //! to the cluster), `enumerators` (who reads which split), `ending` (how it leaves), `commands` and
 //! `operations` (what users ask), `requirements` (what of it outlives the process), `metrics` and `view` (what they see), `handle` (from which thread).
@@ -22,6 +22,7 @@ mod ids;
 mod layout;
 mod leader;
 mod leadership;
+mod lease;
 mod members;
 mod metrics;
 mod operations;

@@ -1,5 +1,6 @@
 //! The process of the JobManager: takes inputs and returns outputs, on one thread.
 
+mod claiming;
 mod termination;
 
 use crate::autoscaler::Autoscaler;
@@ -11,26 +12,25 @@ use crate::error::JobManagerError;
 use crate::handle::{Asked, Handle};
 use crate::ids::Ids;
 use crate::layout::Layout;
-use crate::leader::lease::LeaseRenewal;
 use crate::leader::{Leader, LeaderParts};
-use crate::leadership::claim::{Claim, Claimed, Question};
-use crate::leadership::{ClaimReason, Claimant, Leadership, LostRace};
+use crate::leadership::Leadership;
+use crate::lease::renewals::Renewals;
 use crate::members::{MemberSettings, Members};
 use crate::requirements::Declarations;
 use crate::schedule;
-use crate::settings::{AfterJob, JobSpec, Settings, StartMode};
+use crate::settings::{AfterJob, JobSpec, Settings};
 use crate::standby::Standby;
 use crate::storage::{Storage, Tickets};
 use crate::timeline::Timeline;
 use crate::view::{self, Frame};
+use claiming::Claiming;
 use reflow_config::Config;
 use reflow_coordination::checkpoint::retention;
 use reflow_coordination::event::Event;
 use reflow_coordination::scheduler::{Identity, Scheduler};
-use reflow_coordination::standby::Verdict;
-use reflow_env::{Input, ListenerId, Location, Output, Pauses, Process, Signal, StoreResult, Ticket};
+use reflow_env::{Input, ListenerId, Output, Pauses, Process, Signal, StoreResult, Ticket};
 use reflow_types::{Bounds, Instant, JobId};
-use reflow_view::{Cluster, ClusterView, CommandError, LeaderChange, LeaderChangeCause, Readiness, Reply};
+use reflow_view::{Cluster, ClusterView, CommandError, LeaderChange, Readiness, Reply};
 use std::time::Duration;
 use termination::Leaving;
 
@@ -76,7 +76,7 @@ enum Phase {
     Opening,
     /// Another JobManager leads, or may lead.
     StandingBy(Box<Standby>),
-    Claiming(Box<Claim>, Storage<Question>),
+    Claiming(Box<Claiming>),
     Leading(Box<Led>),
     Ending(Box<Led>, Box<Ending>),
     /// The job has ended, and users look at it.
@@ -142,84 +142,12 @@ impl JobManager {
         }
     }
 
-    fn listens(&mut self, now: Instant, address: &str, out: &mut Vec<Output>) {
-        tracing::info!(address, root = %self.layout.root(), "listening for TaskManagers");
-        match self.settings.lease_duration {
-            None => self.claim(now, LeaderChangeCause::Started, None, out),
-            Some(duration) => self.stand_by(now, duration, out),
-        }
-    }
-
-    /// Waits until no other JobManager leads.
-    fn stand_by(&mut self, now: Instant, duration: Duration, out: &mut Vec<Output>) {
-        let standby = Standby::new(now, self.layout.clone(), duration, self.tickets.clone());
-        self.phase = Phase::StandingBy(Box::new(standby));
-        self.on_time(now, out);
-    }
-
-    /// Handles what a standby has found.
-    fn decide_claim(&mut self, now: Instant, verdict: Verdict, out: &mut Vec<Output>) {
-        let (cause, silence) = match verdict {
-            Verdict::Wait => return,
-            Verdict::NoLeader => (LeaderChangeCause::Started, None),
-            Verdict::Released => {
-                tracing::info!("the leader has handed the job over: taking it over");
-                (LeaderChangeCause::HandedOver, None)
-            }
-            Verdict::Ended => {
-                tracing::info!(
-                    "the job has ended, which this JobManager has stood by for: the next start resumes it"
-                );
-                return self.exit(0, String::new(), out);
-            }
-            Verdict::Silent(silence) => {
-                tracing::info!(?silence, "no JobManager renews its lease: taking the job over");
-                (LeaderChangeCause::LeaseExpired, Some(silence))
-            }
-        };
-        self.claim(now, cause, silence, out);
-    }
-
-    fn claim(
+    fn lead(
         &mut self,
         now: Instant,
-        cause: LeaderChangeCause,
-        silence: Option<Duration>,
+        (leadership, lease): (Leadership, Option<Renewals>),
         out: &mut Vec<Output>,
     ) {
-        let spec = self.spec.as_mut().expect("the job is there until it is taken over");
-        if self.has_stood_by {
-            // It goes on with the job that it has waited for. What its own start asks for is of no more concern.
-            spec.start = StartMode::default();
-        }
-        let start_from = self.settings.start_from.as_deref();
-        let directory =
-            start_from.map(|at| at.trim_end_matches("_metadata").trim_end_matches('/').to_owned());
-        let claim = Claim::new(Claimant {
-            layout: self.layout.clone(),
-            new_job: JobId(self.ids.next()),
-            fresh: spec.start.fresh,
-            allow_other_build: spec.start.allow_other_build,
-            graph: spec.graph.clone(),
-            unclaimed_state: schedule::unclaimed_state(&self.config),
-            committing_sinks: spec.graph.committing_sinks().map(str::to_owned).collect(),
-            allow_replay: schedule::allow_replay(&self.config, spec.start),
-            build: spec.artifact.sha256.clone(),
-            start_from: directory.map(Location),
-            started_at: self.started_at.as_millis(),
-            clock: self.clock.clone(),
-            lost_race: match self.settings.lease_duration {
-                None => LostRace::TakeNext,
-                Some(_) => LostRace::StandBy,
-            },
-            has_stood_by: self.has_stood_by,
-            reason: ClaimReason { cause, silence, at: now.as_millis() },
-        });
-        self.phase = Phase::Claiming(Box::new(claim), Storage::new(self.tickets.clone()));
-        self.on_time(now, out);
-    }
-
-    fn lead(&mut self, now: Instant, leadership: Leadership, out: &mut Vec<Output>) {
         log_start(&leadership);
         let Leadership { authority, job, resumed, recovered, record, .. } = leadership;
         let Leadership { requirements, declarations, earlier, history, .. } = leadership;
@@ -258,10 +186,7 @@ impl JobManager {
             enumerators,
             deletions: Deletions::new(self.bounds.deletions),
             completed: self.layout.completed(job),
-            lease: self
-                .settings
-                .lease_duration
-                .map(|duration| LeaseRenewal::new(now, self.layout.lease(epoch), duration)),
+            lease,
             tickets: self.tickets.clone(),
             now,
         });
@@ -290,9 +215,7 @@ impl JobManager {
         match &mut self.phase {
             Phase::Opening | Phase::Shown(..) | Phase::Ended => {}
             Phase::StandingBy(standby) => standby.on_time(now, out),
-            Phase::Claiming(claim, requests) => {
-                out.extend(claim.ask(now).into_iter().map(|(question, op)| requests.ask(question, op)));
-            }
+            Phase::Claiming(claiming) => claiming.on_time(now, out),
             Phase::Leading(led) if led.hand_over_until().is_some_and(|until| until <= now) => {
                 self.stop_waiting(now, out);
             }
@@ -307,31 +230,8 @@ impl JobManager {
     fn on_stored(&mut self, now: Instant, ticket: Ticket, result: StoreResult, out: &mut Vec<Output>) {
         match &mut self.phase {
             Phase::Opening | Phase::Ended => {}
-            Phase::StandingBy(standby) => {
-                let verdict = standby.stored(now, ticket, result, out);
-                if standby.has_seen_leader() && !std::mem::replace(&mut self.has_stood_by, true) {
-                    tracing::info!("another JobManager leads the job: standing by");
-                }
-                self.decide_claim(now, verdict, out);
-            }
-            Phase::Claiming(claim, requests) => {
-                let Some(question) = requests.take(ticket) else { return };
-                match claim.answered(now, question, result) {
-                    Ok(None) => self.on_time(now, out),
-                    Ok(Some(Claimed::Leadership(leadership))) => self.lead(now, *leadership, out),
-                    Ok(Some(Claimed::Ended(job, state))) => {
-                        tracing::info!(%job, state, "the job has ended meanwhile: the next start begins a new one");
-                        self.exit(0, String::new(), out);
-                    }
-                    Ok(Some(Claimed::StandBy)) => {
-                        tracing::info!("another JobManager leads the job: standing by");
-                        self.has_stood_by = true;
-                        let duration = self.settings.lease_duration.expect("only with leases one stands by");
-                        self.stand_by(now, duration, out);
-                    }
-                    Err(error) => self.fail(&error.into(), out),
-                }
-            }
+            Phase::StandingBy(_) => self.on_standby_answered(now, ticket, result, out),
+            Phase::Claiming(_) => self.on_claim_answered(now, ticket, result, out),
             Phase::Leading(led) => led.leader.stored(now, ticket, result, out),
             Phase::Ending(led, ending) | Phase::Shown(led, ending) => {
                 ending.stored(now, ticket, result, &mut led.leader, out)
@@ -503,7 +403,7 @@ impl JobManager {
             Phase::StandingBy(_) => {
                 ClusterView { readiness: Readiness::StandingBy, ..self.frame.starting(now) }
             }
-            Phase::Opening | Phase::Claiming(..) => self.frame.starting(now),
+            Phase::Opening | Phase::Claiming(_) => self.frame.starting(now),
         };
         self.handle.publish(view);
         self.view_at = now;
@@ -566,7 +466,7 @@ impl Process for JobManager {
             Phase::Ended => return None,
             Phase::Opening | Phase::Shown(..) => None,
             Phase::StandingBy(standby) => standby.next_wakeup(),
-            Phase::Claiming(claim, _) => claim.next_wakeup(),
+            Phase::Claiming(claiming) => claiming.next_wakeup(),
             Phase::Leading(led) => led.leader.next_wakeup().into_iter().chain(led.hand_over_until()).min(),
             Phase::Ending(led, ending) => {
                 ending.next_wakeup().into_iter().chain(led.leader.lease_due()).min()

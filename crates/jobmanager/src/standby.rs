@@ -3,11 +3,10 @@
 //! A state machine without I/O.
 
 use crate::layout::{Layout, epochs_in};
-use crate::leadership::LeaseRecord;
-use crate::record;
+use crate::lease::LeasePlace;
 use crate::storage::{Storage, Tickets};
 use reflow_coordination::standby::{Sighting, Verdict, Watch};
-use reflow_env::{Output, StoreError, StoreOp, StoreReply, StoreResult, Ticket};
+use reflow_env::{Output, StoreOp, StoreReply, StoreResult, Ticket};
 use reflow_types::{Instant, LeaderEpoch};
 use std::time::Duration;
 
@@ -82,19 +81,15 @@ impl Standby {
             (None, _) => return Verdict::Wait,
             (Some(Step::Epochs), Ok(StoreReply::Objects(listed))) => match epochs_in(&listed).last() {
                 Some(&newest) => {
-                    let op = StoreOp::Get { at: self.layout.lease(newest), range: None };
-                    out.push(self.requests.ask(Step::Lease(newest), op));
+                    let place = LeasePlace::new(&self.layout, newest);
+                    out.push(self.requests.ask(Step::Lease(newest), place.read()));
                     return Verdict::Wait;
                 }
                 None => Some(None),
             },
-            // What cannot be decoded counts as none: the next reading differs, and the time begins anew.
-            (Some(Step::Lease(epoch)), Ok(StoreReply::Bytes(bytes))) => {
-                let lease = record::decode::<LeaseRecord>(&bytes).ok().map(Into::into);
-                Some(Some(Sighting { epoch, lease }))
-            }
-            (Some(Step::Lease(epoch)), Err(StoreError::NotFound(_))) => {
-                Some(Some(Sighting { epoch, lease: None }))
+            // One that is damaged counts as none: the next reading differs, and the time begins anew.
+            (Some(Step::Lease(epoch)), answer) => {
+                LeasePlace::lease_in(answer).ok().map(|lease| Some(Sighting { epoch, lease }))
             }
             _ => None,
         };

@@ -1,8 +1,8 @@
 //! A standby against a store: it waits while the lease is renewed, and not longer.
 
 use super::*;
-use reflow_coordination::standby::Tenure;
-use reflow_env::{Location, ObjectMeta};
+use reflow_coordination::standby::{Lease, Tenure};
+use reflow_env::{Location, ObjectMeta, StoreError};
 use reflow_types::LeaderEpoch;
 
 const DURATION: Duration = Duration::from_secs(3);
@@ -13,7 +13,7 @@ struct Driven {
     layout: Layout,
     now: Instant,
     newest: Option<u64>,
-    lease: Option<LeaseRecord>,
+    lease: Option<Lease>,
     is_away: bool,
     /// How long storage takes for an answer.
     takes: Duration,
@@ -28,8 +28,7 @@ impl Driven {
     }
 
     fn renew(&mut self, renewals: u64, tenure: Tenure) {
-        let lease = reflow_coordination::standby::Lease { renewals, duration: DURATION, tenure };
-        self.lease = Some(lease.into());
+        self.lease = Some(Lease { renewals, duration: DURATION, tenure });
     }
 
     /// Lets it read for this time, or until it does not wait any more.
@@ -66,9 +65,14 @@ impl Driven {
                 Ok(StoreReply::Objects(self.newest.map(meta).into_iter().collect()))
             }
             _ => {
-                assert_eq!(at, self.layout.lease(LeaderEpoch(self.newest.expect("an epoch was listed"))));
-                let lease = self.lease.map(|lease| StoreReply::Bytes(record::encode(&lease)));
-                lease.ok_or(StoreError::NotFound(at))
+                let epoch = LeaderEpoch(self.newest.expect("an epoch was listed"));
+                let place = LeasePlace::new(&self.layout, epoch);
+                assert_eq!(op, place.read());
+                let written = self.lease.map(|lease| match place.write(lease) {
+                    StoreOp::Put { body, .. } => StoreReply::Bytes(body),
+                    other => panic!("{other:?}"),
+                });
+                written.ok_or(StoreError::NotFound(at))
             }
         }
     }

@@ -27,6 +27,11 @@ impl<F> Storage<F> {
         Output::Store { ticket, op }
     }
 
+    /// The number of requests that are not answered yet.
+    pub(crate) fn len(&self) -> usize {
+        self.under_way.len()
+    }
+
     /// Takes the purpose of an answered request, if it is one of this part.
     pub(crate) fn take(&mut self, ticket: Ticket) -> Option<F> {
         self.under_way.remove(&ticket)

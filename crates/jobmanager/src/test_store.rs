@@ -1,7 +1,7 @@
 //! An object store in memory for tests, which answers requests at once.
 
 use bytes::Bytes;
-use reflow_env::{Location, ObjectMeta, PutMode, StoreError, StoreOp, StoreReply, StoreResult};
+use reflow_env::{Location, ObjectMeta, PutMode, StoreError, StoreOp, StoreReply, StoreResult, Ticket};
 use std::collections::BTreeMap;
 
 #[derive(Clone, Default)]
@@ -66,5 +66,40 @@ impl MemoryStore {
     /// The names that contain `part`.
     pub(crate) fn names(&self, part: &str) -> Vec<&str> {
         self.objects.keys().map(String::as_str).filter(|name| name.contains(part)).collect()
+    }
+}
+
+/// Requests that take effect, and are answered, only when the test says so.
+#[derive(Default)]
+pub(crate) struct Held {
+    /// The part of a name that holds a request back, and how many more are held back.
+    next: (&'static str, usize),
+    requests: Vec<(Ticket, StoreOp)>,
+}
+
+impl Held {
+    /// Holds the next `most` requests back whose names contain `part`.
+    pub(crate) fn hold(&mut self, part: &'static str, most: usize) {
+        self.next = (part, most);
+    }
+
+    /// Returns the request unless it is held back.
+    pub(crate) fn pass(&mut self, ticket: Ticket, op: StoreOp) -> Option<StoreOp> {
+        let (part, most) = &mut self.next;
+        if *most == 0 || !format!("{op:?}").contains(*part) {
+            return Some(op);
+        }
+        *most -= 1;
+        self.requests.push((ticket, op));
+        None
+    }
+
+    /// Takes what was held back, and holds nothing back any more.
+    pub(crate) fn take(&mut self) -> Vec<(Ticket, StoreOp)> {
+        std::mem::take(self).requests
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.requests.len()
     }
 }

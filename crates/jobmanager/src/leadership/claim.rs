@@ -113,6 +113,8 @@ pub(crate) struct Claim {
     /// The epochs before the claimed one, in ascending order.
     earlier: Vec<LeaderEpoch>,
     epoch: LeaderEpoch,
+    /// Whether the claimed one exists.
+    is_created: bool,
     /// The highest epoch found. The claimed one is higher.
     highest_seen: LeaderEpoch,
     /// The jobs that had ended before this start.
@@ -158,6 +160,7 @@ impl Claim {
             lost_races: 0,
             earlier: Vec::new(),
             epoch: LeaderEpoch(0),
+            is_created: false,
             highest_seen: LeaderEpoch(0),
             ended_before: BTreeSet::new(),
             late_list: false,
@@ -219,6 +222,11 @@ impl Claim {
         if self.questions.is_empty() { self.conclude() } else { Ok(None) }
     }
 
+    /// The leadership whose epoch this claim has created. It is held from then on, unless the claim begins again.
+    pub(crate) fn held(&self) -> Option<LeaderEpoch> {
+        self.is_created.then_some(self.epoch)
+    }
+
     fn since_start(&self, now: Instant) -> Duration {
         Duration::from_millis(u64::try_from(now.as_millis() - self.by.started_at).unwrap_or(0))
     }
@@ -247,11 +255,7 @@ impl Claim {
             (Purpose::LastCompleted(job), answer) => self.take_last_completed(job, answer),
             (Purpose::Mark(job), answer) => self.take_mark(job, answer)?,
             (Purpose::Epoch, Err(StoreError::AlreadyExists(_))) => self.lose_race()?,
-            (Purpose::Epoch, _) if self.fresh => {
-                self.step = Step::Reading;
-                self.read_savepoint();
-            }
-            (Purpose::Epoch, _) => self.list_job_dir(),
+            (Purpose::Epoch, _) => self.epoch_created(),
             (Purpose::JobDir, answer) => self.take_job_dir(&objects(answer)),
             (Purpose::EndedMeanwhile, Ok(StoreReply::Bytes(bytes))) => {
                 self.found.ended = self.end_marked(&bytes)?.map(|end| end.state);
@@ -276,8 +280,19 @@ impl Claim {
         Ok(())
     }
 
+    fn epoch_created(&mut self) {
+        self.is_created = true;
+        if self.fresh {
+            self.step = Step::Reading;
+            self.read_savepoint();
+        } else {
+            self.list_job_dir();
+        }
+    }
+
     /// Begins, or begins again, with the epochs.
     fn begin(&mut self) {
+        self.is_created = false;
         self.step = Step::Epoch;
         self.question(Purpose::Epochs, StoreOp::List { below: self.by.layout.epochs() });
     }

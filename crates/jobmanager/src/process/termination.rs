@@ -135,7 +135,7 @@ impl JobManager {
                 }
             }
             Phase::Ended => {}
-            Phase::Opening | Phase::StandingBy(_) | Phase::Claiming(..) | Phase::Ending(..) => {
+            Phase::Opening | Phase::StandingBy(_) | Phase::Claiming(_) | Phase::Ending(..) => {
                 self.exit(0, String::new(), out);
             }
         }

@@ -1,0 +1,71 @@
+//! The renewals of a lease by the JobManager that holds it, from its claim to the end of its leadership, so that standbys wait.
+//!
+//! A leader whose renewals fail leads on: whether it still may is decided by epochs ([`crate::leadership::authority`]).
+
+use super::LeasePlace;
+use crate::storage::{Storage, Tickets};
+use reflow_coordination::standby::{Lease, Tenure};
+use reflow_env::{Output, StoreResult, Ticket};
+use reflow_types::{Instant, LeaderEpoch};
+use std::time::Duration;
+
+/// How often a lease is renewed within its duration, so that standbys see that two renewals are missing.
+const RENEWALS: u32 = 3;
+
+/// The most renewals at once.
+const MAX_UNDER_WAY: usize = 1;
+
+/// A lease, and when it is renewed.
+pub(crate) struct Renewals {
+    place: LeasePlace,
+    lease: Lease,
+    requests: Storage<()>,
+    /// When the next renewal is due.
+    next: Instant,
+}
+
+impl Renewals {
+    /// A lease that is written at once.
+    pub(crate) fn new(now: Instant, place: LeasePlace, duration: Duration, tickets: Tickets) -> Self {
+        let lease = Lease { renewals: 0, duration, tenure: Tenure::Kept };
+        Self { place, lease, requests: Storage::new(tickets), next: now }
+    }
+
+    /// The leadership whose lease it is.
+    pub(crate) fn epoch(&self) -> LeaderEpoch {
+        self.place.epoch()
+    }
+
+    pub(crate) fn lease(&self) -> Lease {
+        self.lease
+    }
+
+    /// Changes the tenure, which is written at once.
+    pub(crate) fn set(&mut self, now: Instant, tenure: Tenure) {
+        (self.lease.tenure, self.next) = (tenure, now);
+    }
+
+    /// Begins a renewal if one is due.
+    pub(crate) fn on_time(&mut self, now: Instant, out: &mut Vec<Output>) {
+        if self.next_wakeup().is_some_and(|at| at <= now) {
+            self.lease.renewals += 1;
+            // From the beginning of this one, however long storage takes.
+            self.next = now + self.lease.duration / RENEWALS;
+            out.push(self.requests.ask((), self.place.write(self.lease)));
+        }
+    }
+
+    /// When a renewal is due.
+    pub(crate) fn next_wakeup(&self) -> Option<Instant> {
+        (self.requests.len() < MAX_UNDER_WAY).then_some(self.next)
+    }
+
+    /// Handles an answer from storage. Returns whether it was the answer to a renewal.
+    pub(crate) fn stored(&mut self, ticket: Ticket, answer: &StoreResult) -> bool {
+        let is_own = self.requests.take(ticket).is_some();
+        if let (true, Err(error)) = (is_own, answer) {
+            tracing::warn!(%error, "the lease is not renewed: a standby may take the job over");
+        }
+        is_own
+    }
+}

@@ -1,0 +1,181 @@
+//! How a JobManager comes to lead: it stands by until no other one leads, and claims the job.
+
+use super::{JobManager, Phase};
+use crate::leadership::claim::{Claim, Claimed, Question};
+use crate::leadership::{ClaimReason, Claimant, LostRace};
+use crate::lease::LeasePlace;
+use crate::lease::renewals::Renewals;
+use crate::schedule;
+use crate::settings::StartMode;
+use crate::standby::Standby;
+use crate::storage::{Storage, Tickets};
+use reflow_coordination::standby::Verdict;
+use reflow_env::{Location, Output, StoreResult, Ticket};
+use reflow_types::{Instant, JobId};
+use reflow_view::LeaderChangeCause;
+use std::time::Duration;
+
+/// A claim under way.
+pub(super) struct Claiming {
+    claim: Claim,
+    requests: Storage<Question>,
+    /// The lease of the claimed leadership, from the moment at which its epoch exists: what follows may take longer than a
+    /// lease lasts, and another standby would claim the job meanwhile.
+    lease: Option<Renewals>,
+}
+
+impl Claiming {
+    fn new(claim: Claim, tickets: Tickets) -> Self {
+        Self { claim, requests: Storage::new(tickets), lease: None }
+    }
+
+    pub(super) fn on_time(&mut self, now: Instant, out: &mut Vec<Output>) {
+        let requests = &mut self.requests;
+        out.extend(self.claim.ask(now).into_iter().map(|(question, op)| requests.ask(question, op)));
+        if let Some(lease) = &mut self.lease {
+            lease.on_time(now, out);
+        }
+    }
+
+    pub(super) fn next_wakeup(&self) -> Option<Instant> {
+        let lease = self.lease.as_ref().and_then(Renewals::next_wakeup);
+        self.claim.next_wakeup().into_iter().chain(lease).min()
+    }
+}
+
+impl JobManager {
+    pub(super) fn listens(&mut self, now: Instant, address: &str, out: &mut Vec<Output>) {
+        tracing::info!(address, root = %self.layout.root(), "listening for TaskManagers");
+        match self.settings.lease_duration {
+            None => self.claim(now, LeaderChangeCause::Started, None, out),
+            Some(duration) => self.stand_by(now, duration, out),
+        }
+    }
+
+    /// Waits until no other JobManager leads.
+    fn stand_by(&mut self, now: Instant, duration: Duration, out: &mut Vec<Output>) {
+        let standby = Standby::new(now, self.layout.clone(), duration, self.tickets.clone());
+        self.phase = Phase::StandingBy(Box::new(standby));
+        self.on_time(now, out);
+    }
+
+    /// Handles what a standby has found.
+    fn decide_claim(&mut self, now: Instant, verdict: Verdict, out: &mut Vec<Output>) {
+        let (cause, silence) = match verdict {
+            Verdict::Wait => return,
+            Verdict::NoLeader => (LeaderChangeCause::Started, None),
+            Verdict::Released => {
+                tracing::info!("the leader has handed the job over: taking it over");
+                (LeaderChangeCause::HandedOver, None)
+            }
+            Verdict::Ended => {
+                tracing::info!(
+                    "the job has ended, which this JobManager has stood by for: the next start resumes it"
+                );
+                return self.exit(0, String::new(), out);
+            }
+            Verdict::Silent(silence) => {
+                tracing::info!(?silence, "no JobManager renews its lease: taking the job over");
+                (LeaderChangeCause::LeaseExpired, Some(silence))
+            }
+        };
+        self.claim(now, cause, silence, out);
+    }
+
+    fn claim(
+        &mut self,
+        now: Instant,
+        cause: LeaderChangeCause,
+        silence: Option<Duration>,
+        out: &mut Vec<Output>,
+    ) {
+        let spec = self.spec.as_mut().expect("the job is there until it is taken over");
+        if self.has_stood_by {
+            // It goes on with the job that it has waited for. What its own start asks for is of no more concern.
+            spec.start = StartMode::default();
+        }
+        let start_from = self.settings.start_from.as_deref();
+        let directory =
+            start_from.map(|at| at.trim_end_matches("_metadata").trim_end_matches('/').to_owned());
+        let claim = Claim::new(Claimant {
+            layout: self.layout.clone(),
+            new_job: JobId(self.ids.next()),
+            fresh: spec.start.fresh,
+            allow_other_build: spec.start.allow_other_build,
+            graph: spec.graph.clone(),
+            unclaimed_state: schedule::unclaimed_state(&self.config),
+            committing_sinks: spec.graph.committing_sinks().map(str::to_owned).collect(),
+            allow_replay: schedule::allow_replay(&self.config, spec.start),
+            build: spec.artifact.sha256.clone(),
+            start_from: directory.map(Location),
+            started_at: self.started_at.as_millis(),
+            clock: self.clock.clone(),
+            lost_race: match self.settings.lease_duration {
+                None => LostRace::TakeNext,
+                Some(_) => LostRace::StandBy,
+            },
+            has_stood_by: self.has_stood_by,
+            reason: ClaimReason { cause, silence, at: now.as_millis() },
+        });
+        self.phase = Phase::Claiming(Box::new(Claiming::new(claim, self.tickets.clone())));
+        self.on_time(now, out);
+    }
+
+    /// Handles an answer from storage to a standby.
+    pub(super) fn on_standby_answered(
+        &mut self,
+        now: Instant,
+        ticket: Ticket,
+        result: StoreResult,
+        out: &mut Vec<Output>,
+    ) {
+        let Phase::StandingBy(standby) = &mut self.phase else { return };
+        let verdict = standby.stored(now, ticket, result, out);
+        if standby.has_seen_leader() && !std::mem::replace(&mut self.has_stood_by, true) {
+            tracing::info!("another JobManager leads the job: standing by");
+        }
+        self.decide_claim(now, verdict, out);
+    }
+
+    /// Handles an answer from storage to a claim.
+    pub(super) fn on_claim_answered(
+        &mut self,
+        now: Instant,
+        ticket: Ticket,
+        result: StoreResult,
+        out: &mut Vec<Output>,
+    ) {
+        let Phase::Claiming(claiming) = &mut self.phase else { return };
+        if claiming.lease.as_mut().is_some_and(|lease| lease.stored(ticket, &result)) {
+            return;
+        }
+        let Some(question) = claiming.requests.take(ticket) else { return };
+        let progress = claiming.claim.answered(now, question, result);
+        let held = claiming.claim.held();
+        if claiming.lease.as_ref().map(Renewals::epoch) != held {
+            let (layout, tickets) = (&self.layout, &self.tickets);
+            let hold = |(epoch, duration)| {
+                Renewals::new(now, LeasePlace::new(layout, epoch), duration, tickets.clone())
+            };
+            claiming.lease = held.zip(self.settings.lease_duration).map(hold);
+        }
+        match progress {
+            Ok(None) => self.on_time(now, out),
+            Ok(Some(Claimed::Leadership(leadership))) => {
+                let lease = claiming.lease.take();
+                self.lead(now, (*leadership, lease), out);
+            }
+            Ok(Some(Claimed::Ended(job, state))) => {
+                tracing::info!(%job, state, "the job has ended meanwhile: the next start begins a new one");
+                self.exit(0, String::new(), out);
+            }
+            Ok(Some(Claimed::StandBy)) => {
+                tracing::info!("another JobManager leads the job: standing by");
+                self.has_stood_by = true;
+                let duration = self.settings.lease_duration.expect("only with leases one stands by");
+                self.stand_by(now, duration, out);
+            }
+            Err(error) => self.fail(&error.into(), out),
+        }
+    }
+}
