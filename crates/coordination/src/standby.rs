@@ -14,7 +14,7 @@ use std::time::Duration;
 /// The lease of a leadership, which its leader renews.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lease {
-    /// How often it was renewed.
+    /// The number of this renewal. Storage may have carried out two that were under way at once in any order.
     pub renewals: u64,
     /// How long it may not be renewed before a standby takes over.
     pub duration: Duration,
@@ -40,6 +40,17 @@ pub struct Sighting {
     pub epoch: LeaderEpoch,
     /// Its lease. `None` before its leader has written one.
     pub lease: Option<Lease>,
+}
+
+impl Sighting {
+    /// Whether the leader has given a sign of life since `seen`. A renewal with a lower number is none: storage has carried it
+    /// out late, after a newer one.
+    fn is_newer_than(&self, seen: &Self) -> bool {
+        match (self.lease, seen.lease) {
+            (Some(lease), Some(former)) if self.epoch == seen.epoch => lease.renewals > former.renewals,
+            _ => self != seen,
+        }
+    }
 }
 
 /// Whether a standby claims the job.
@@ -82,7 +93,7 @@ impl Watch {
             Some(Tenure::Kept) | None => {}
         }
         match self.seen {
-            Some((seen, since)) if seen == sighting => {
+            Some((seen, since)) if !sighting.is_newer_than(&seen) => {
                 // The first reading may have taken effect as late as its answer, this one as early as its request.
                 let silence = asked_at.since(since);
                 let duration = sighting.lease.map_or(self.duration, |lease| lease.duration);
@@ -142,6 +153,20 @@ mod tests {
         );
         let silent = Verdict::Silent(Duration::from_millis(3_001));
         check(&[(0, lease(1, 0)), (2_000, lease(1, 1)), (4_999, lease(1, 1)), (5_011, lease(1, 1))], silent);
+    }
+
+    /// A write that has hung takes effect after later ones. Its leader may have been lost since.
+    #[test]
+    fn a_renewal_that_was_carried_out_late_is_no_sign_of_life() {
+        check(
+            &[(0, lease(1, 4)), (1_000, lease(1, 5)), (3_000, lease(1, 3)), (4_000, lease(1, 5))],
+            Verdict::Wait,
+        );
+        check(
+            &[(0, lease(1, 4)), (1_000, lease(1, 5)), (3_000, lease(1, 3)), (4_010, lease(1, 3))],
+            Verdict::Silent(DURATION),
+        );
+        check(&[(0, lease(1, 5)), (3_000, lease(1, 3)), (3_020, lease(1, 6))], Verdict::Wait);
     }
 
     #[test]

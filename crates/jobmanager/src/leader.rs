@@ -300,7 +300,7 @@ impl Leader {
         result: StoreResult,
         out: &mut Vec<Output>,
     ) {
-        if self.lease.as_mut().is_some_and(|lease| lease.stored(ticket, &result)) {
+        if self.lease.as_mut().is_some_and(|lease| lease.stored(now, ticket, &result)) {
             return;
         }
         let Some(Answer::Store(result)) = self.enumerators.answered(now, ticket, result.into()) else {

@@ -17,3 +17,29 @@ fn a_claim_that_takes_longer_than_a_lease_is_not_overtaken() {
     go_on(&mut first, &mut second, DURATION * 2);
     assert!(leads(&first) && !leads(&second));
 }
+
+#[test]
+fn a_renewal_that_hangs_does_not_change_the_leader() {
+    let (mut leader, mut standby) = leader_and_standby();
+    leader.held.hold("/leases/", 1);
+    go_on(&mut leader, &mut standby, DURATION * 4);
+    assert_eq!(leader.held.len(), 1);
+    // It takes effect after newer ones.
+    share(&mut standby, &mut leader);
+    leader.answer_held();
+    share(&mut leader, &mut standby);
+    go_on(&mut leader, &mut standby, DURATION * 4);
+    assert!(leads(&leader) && !leads(&standby));
+}
+
+#[test]
+fn renewals_that_all_hang_are_bounded() {
+    let mut leader = with_leases(MemoryStore::default());
+    leader.pass(DURATION);
+    leader.held.hold("/leases/", usize::MAX);
+    leader.pass(DURATION * 20);
+    assert_eq!(leader.held.len(), 6);
+    leader.answer_held();
+    let written = leader.store.names("/leases/").len();
+    assert!(leads(&leader) && written == 1);
+}

@@ -1,5 +1,10 @@
 //! The renewals of a lease by the JobManager that holds it, from its claim to the end of its leadership, so that standbys wait.
 //!
+//! Several may be under way: a single one that hangs must not change the leader. They are numbered, and standbys take one with
+//! a lower number than they have read before for no sign of life. A renewal that storage carries out late overwrites a newer
+//! one all the same. That costs no more than if the newer one had failed: the next one follows at once when the old one is
+//! answered, and within a third of the lease's duration in any case.
+//!
 //! A leader whose renewals fail leads on: whether it still may is decided by epochs ([`crate::leadership::authority`]).
 
 use super::LeasePlace;
@@ -12,14 +17,17 @@ use std::time::Duration;
 /// How often a lease is renewed within its duration, so that standbys see that two renewals are missing.
 const RENEWALS: u32 = 3;
 
-/// The most renewals at once.
-const MAX_UNDER_WAY: usize = 1;
+/// The most renewals at once: those of two durations. If all of them hang, more would as well.
+const MAX_UNDER_WAY: usize = 2 * RENEWALS as usize;
 
 /// A lease, and when it is renewed.
 pub(crate) struct Renewals {
     place: LeasePlace,
     lease: Lease,
-    requests: Storage<()>,
+    /// The renewals under way, by their numbers.
+    requests: Storage<u64>,
+    /// The highest number that storage has accepted.
+    accepted: u64,
     /// When the next renewal is due.
     next: Instant,
 }
@@ -28,7 +36,7 @@ impl Renewals {
     /// A lease that is written at once.
     pub(crate) fn new(now: Instant, place: LeasePlace, duration: Duration, tickets: Tickets) -> Self {
         let lease = Lease { renewals: 0, duration, tenure: Tenure::Kept };
-        Self { place, lease, requests: Storage::new(tickets), next: now }
+        Self { place, lease, requests: Storage::new(tickets), accepted: 0, next: now }
     }
 
     /// The leadership whose lease it is.
@@ -51,7 +59,7 @@ impl Renewals {
             self.lease.renewals += 1;
             // From the beginning of this one, however long storage takes.
             self.next = now + self.lease.duration / RENEWALS;
-            out.push(self.requests.ask((), self.place.write(self.lease)));
+            out.push(self.requests.ask(self.lease.renewals, self.place.write(self.lease)));
         }
     }
 
@@ -61,11 +69,15 @@ impl Renewals {
     }
 
     /// Handles an answer from storage. Returns whether it was the answer to a renewal.
-    pub(crate) fn stored(&mut self, ticket: Ticket, answer: &StoreResult) -> bool {
-        let is_own = self.requests.take(ticket).is_some();
-        if let (true, Err(error)) = (is_own, answer) {
-            tracing::warn!(%error, "the lease is not renewed: a standby may take the job over");
+    pub(crate) fn stored(&mut self, now: Instant, ticket: Ticket, answer: &StoreResult) -> bool {
+        let Some(number) = self.requests.take(ticket) else { return false };
+        if number < self.accepted {
+            self.next = now; // it may have been carried out after the newer one, even if it has failed
         }
-        is_own
+        match answer {
+            Ok(_) => self.accepted = self.accepted.max(number),
+            Err(error) => tracing::warn!(%error, "the lease is not renewed: a standby may take the job over"),
+        }
+        true
     }
 }

@@ -146,7 +146,7 @@ impl JobManager {
         out: &mut Vec<Output>,
     ) {
         let Phase::Claiming(claiming) = &mut self.phase else { return };
-        if claiming.lease.as_mut().is_some_and(|lease| lease.stored(ticket, &result)) {
+        if claiming.lease.as_mut().is_some_and(|lease| lease.stored(now, ticket, &result)) {
             return;
         }
         let Some(question) = claiming.requests.take(ticket) else { return };
