@@ -33,6 +33,7 @@
 //! repeated a bounded number of times.
 
 mod end;
+mod epoch;
 mod fit;
 mod jobs;
 mod question;
@@ -40,8 +41,8 @@ mod savepoint;
 
 use super::authority::{Authority, Standing};
 use super::{
-    Claimant, CompletedRecord, EndedRecord, EpochRecord, Leadership, LeadershipError, LostRace,
-    MAX_LOST_RACES, MAX_READS, MAX_TRIES,
+    Claimant, CompletedRecord, EndedRecord, EpochRecord, Leadership, LeadershipError, MAX_LOST_RACES,
+    MAX_READS, MAX_TRIES,
 };
 use crate::layout::epochs_in;
 use crate::{record, requirements};
@@ -222,11 +223,6 @@ impl Claim {
         if self.questions.is_empty() { self.conclude() } else { Ok(None) }
     }
 
-    /// The leadership whose epoch this claim has created. It is held from then on, unless the claim begins again.
-    pub(crate) fn held(&self) -> Option<LeaderEpoch> {
-        self.is_created.then_some(self.epoch)
-    }
-
     fn since_start(&self, now: Instant) -> Duration {
         Duration::from_millis(u64::try_from(now.as_millis() - self.by.started_at).unwrap_or(0))
     }
@@ -254,8 +250,9 @@ impl Claim {
             (Purpose::LastDecision(job), answer) => self.take_last_decision(job, answer),
             (Purpose::LastCompleted(job), answer) => self.take_last_completed(job, answer),
             (Purpose::Mark(job), answer) => self.take_mark(job, answer)?,
-            (Purpose::Epoch, Err(StoreError::AlreadyExists(_))) => self.lose_race()?,
+            (Purpose::Epoch, Err(StoreError::AlreadyExists(at))) => self.question(Purpose::OwnEpoch, get(at)),
             (Purpose::Epoch, _) => self.epoch_created(),
+            (Purpose::OwnEpoch, answer) => self.take_own_epoch(&answer)?,
             (Purpose::JobDir, answer) => self.take_job_dir(&objects(answer)),
             (Purpose::EndedMeanwhile, Ok(StoreReply::Bytes(bytes))) => {
                 self.found.ended = self.end_marked(&bytes)?.map(|end| end.state);
@@ -280,33 +277,11 @@ impl Claim {
         Ok(())
     }
 
-    fn epoch_created(&mut self) {
-        self.is_created = true;
-        if self.fresh {
-            self.step = Step::Reading;
-            self.read_savepoint();
-        } else {
-            self.list_job_dir();
-        }
-    }
-
     /// Begins, or begins again, with the epochs.
     fn begin(&mut self) {
         self.is_created = false;
         self.step = Step::Epoch;
         self.question(Purpose::Epochs, StoreOp::List { below: self.by.layout.epochs() });
-    }
-
-    /// Another JobManager has taken this epoch or a later one.
-    fn lose_race(&mut self) -> Result<(), LeadershipError> {
-        match self.by.lost_race {
-            LostRace::TakeNext => self.begin_again(),
-            LostRace::StandBy => {
-                self.questions.clear();
-                self.step = Step::Behind;
-                Ok(())
-            }
-        }
     }
 
     fn begin_again(&mut self) -> Result<(), LeadershipError> {
@@ -364,23 +339,6 @@ impl Claim {
         self.job = job;
         self.fresh = false;
         self.question(Purpose::Ended, get(self.by.layout.ended(job)));
-    }
-
-    fn create_fresh_epoch(&mut self) {
-        self.job = self.by.new_job;
-        self.fresh = true;
-        self.history.clear();
-        self.create_epoch();
-    }
-
-    fn create_epoch(&mut self) {
-        let (job, fresh, started_at) = (self.job, self.fresh, self.by.started_at);
-        self.history = self.by.reason.added_to(std::mem::take(&mut self.history), self.epoch);
-        let history = self.history.clone();
-        let record = EpochRecord { job, fresh, started_at, leader: self.by.new_job, history };
-        self.record = record::encode(&record);
-        let (at, body) = (self.by.layout.epoch(self.epoch), self.record.clone());
-        self.question(Purpose::Epoch, StoreOp::Put { at, body, mode: PutMode::Create });
     }
 
     fn list_job_dir(&mut self) {

@@ -28,6 +28,8 @@ pub(super) enum Purpose {
     /// The record of the newest complete checkpoint of such a job.
     LastCompleted(JobId),
     Epoch,
+    /// The record of this epoch, which exists already.
+    OwnEpoch,
     JobDir,
     EndedMeanwhile,
     Decision(CheckpointId),
@@ -50,7 +52,7 @@ impl Purpose {
             Purpose::Decision(_) | Purpose::LastDecision(_) | Purpose::Savepoint => {
                 manifest::decode(bytes).is_err()
             }
-            Purpose::Record(_) => record::decode::<EpochRecord>(bytes).is_err(),
+            Purpose::Record(_) | Purpose::OwnEpoch => record::decode::<EpochRecord>(bytes).is_err(),
             Purpose::Ended | Purpose::Mark(_) | Purpose::EndedMeanwhile => end_in(bytes).is_err(),
             Purpose::Completed | Purpose::LastCompleted(_) => {
                 record::decode::<CompletedRecord>(bytes).is_err()
