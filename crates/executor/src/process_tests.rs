@@ -191,6 +191,32 @@ fn without_a_job_manager_it_looks_for_a_later_one_and_ends_after_a_while() {
     assert!(exits(&driven.feed(Input::Wakeup)), "the adoption timeout is over");
 }
 
+/// The registration tells of what has happened before it was sent, and what happens until the answer follows that.
+#[test]
+fn what_happens_during_a_registration_is_reported_after_it() {
+    let attempt = Attempt { epoch: LeaderEpoch(1), number: AttemptNumber(1) };
+    let ended = |subtask| SubtaskReport { attempt, subtask: SubtaskId(subtask), event: SubtaskEvent::Ended };
+    let mut driven = registered();
+    driven.feed(Input::Closed { conn: ConnId(0), reason: "reset".into() });
+    let mut out = Vec::new();
+    driven.executor.report(ended(1), &mut out);
+    driven.now = driven.now + Duration::from_secs(1);
+    let conn = connects(&driven.feed(Input::Wakeup)).expect("it connects again");
+    driven.feed(Input::Connected { conn, local: "localhost".into() });
+    driven.executor.report(ended(2), &mut out);
+    assert!(out.is_empty(), "{out:?}");
+    let out = driven.feed(Input::Received { conn, frame: reflow_protocol::encode(&leader(2)) });
+    let reports: Vec<FromExecutor> = out
+        .iter()
+        .filter_map(|output| match output {
+            Output::Send { frame, .. } => reflow_protocol::decode(frame).ok(),
+            _ => None,
+        })
+        .filter(|message| matches!(message, FromExecutor::SubtaskReport(_)))
+        .collect();
+    assert_eq!(reports, [FromExecutor::SubtaskReport(ended(2))]);
+}
+
 /// A task that does nothing.
 struct Inert;
 

@@ -23,7 +23,7 @@ const PIPELINES: &[Only] = &[Only::Job("Pipelines"), Only::Scenario(Scenario::Us
 const DIRECTED: &[Only] = &[Only::Scenario(Scenario::DirectedRescales)];
 
 /// All injected faults.
-pub const ALL: [InjectedFault; 32] = [
+pub const ALL: [InjectedFault; 31] = [
     ("barrier_not_awaited", &[]),
     ("group_restored_twice", &[]),
     ("offset_after_barrier", &[]),
@@ -58,7 +58,6 @@ pub const ALL: [InjectedFault; 32] = [
     ),
     ("assignments_of_the_former_leader_forgotten", ADOPTION),
     ("attempt_of_another_checkpoint_adopted", &[Only::Scenario(Scenario::Overtaken)]),
-    ("reports_during_the_registration_lost", ADOPTION),
     ("records_under_way_lost", &[Only::Job("OrderedAsyncCalls")]),
     ("region_restarted_from_an_older_checkpoint", PIPELINES),
     ("enumerators_of_all_regions_restored", PIPELINES),

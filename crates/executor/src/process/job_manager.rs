@@ -6,7 +6,7 @@ use reflow_env::{MAX_FRAME_BYTES, Output};
 use reflow_protocol::adoption::{AttemptReport, ReportedStatus, RescaleProgress};
 use reflow_protocol::control::ToExecutor;
 use reflow_protocol::deployment::Attempt;
-use reflow_types::{GraphVersion, Instant, injected_fault};
+use reflow_types::{GraphVersion, Instant};
 use tracing::{info, warn};
 
 impl Executor {
@@ -86,11 +86,7 @@ impl Executor {
     /// Sends the acknowledgements that had no JobManager to go to, and what has happened since the registration was sent.
     fn send_late(&mut self, out: &mut Vec<Output>) {
         let Some(conn) = self.job_manager.registered_conn() else { return };
-        let mut unsent = self.unsent.take();
-        if injected_fault::is_active("reports_during_the_registration_lost") {
-            unsent.clear();
-        }
-        for report in std::mem::take(&mut self.late).into_values().chain(unsent) {
+        for report in std::mem::take(&mut self.late).into_values().chain(self.unsent.take()) {
             out.push(Output::Send { conn, frame: report_frame::encode(report, MAX_FRAME_BYTES) });
         }
     }
