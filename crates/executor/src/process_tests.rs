@@ -204,7 +204,7 @@ fn what_happens_during_a_registration_is_reported_after_it() {
     let conn = connects(&driven.feed(Input::Wakeup)).expect("it connects again");
     driven.feed(Input::Connected { conn, local: "localhost".into() });
     driven.executor.report(ended(2), &mut out);
-    assert!(out.is_empty(), "{out:?}");
+    assert!(out.is_empty(), "nobody takes reports yet");
     let out = driven.feed(Input::Received { conn, frame: reflow_protocol::encode(&leader(2)) });
     let reports: Vec<FromExecutor> = out
         .iter()
