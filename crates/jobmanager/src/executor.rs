@@ -60,6 +60,11 @@ impl Executor {
         !matches!(self.stage, Stage::Starting | Stage::Returning)
     }
 
+    /// Whether it runs a part of the job, or may run one that a former leadership has deployed.
+    pub(crate) fn may_run_the_job(&self) -> bool {
+        self.conn().is_some() || matches!(self.stage, Stage::Returning)
+    }
+
     pub(crate) fn on_message(&mut self, now: Instant) {
         if let Stage::Registered { last_message_at, .. } = &mut self.stage {
             *last_message_at = now;

@@ -23,7 +23,8 @@ use std::time::Duration;
 /// It registers with the JobManager under one id for its whole lifetime, checks that it can use the job's
 /// checkpoint storage, starts an executor when the JobManager requests it, and reports when an executor is gone.
 /// When it loses its JobManager its executors process on, and it registers with the next one, which keeps or stops them. On
-/// SIGTERM, or when the JobManager requests it, it waits until the job has been moved off it, and then exits.
+/// SIGTERM, or when the JobManager requests it, it waits until the job has been moved off it, and then exits; over a change of the
+/// leader as well.
 ///
 /// # Invariants
 /// - Every executor in `executors` waits for its executable or runs as one child. A child of no executor was
@@ -163,8 +164,7 @@ impl TaskManager {
         for removal in self.artifacts.give_up() {
             self.ask(Purpose::Removal, removal, out);
         }
-        if self.drain_until.is_some() {
-            tracing::info!(problem, "the JobManager is gone: nothing is left to wait for");
+        if self.is_left(problem) {
             return self.end(out);
         }
         let address = self.settings.job_managers.current().to_owned();
@@ -199,6 +199,10 @@ impl TaskManager {
                 self.settings.job_managers.reached();
                 tracing::info!(id = %self.id, address = self.settings.job_managers.current(), "registered");
                 self.link.up(now, conn, heartbeat_interval, heartbeat_timeout);
+                if self.drain_until.is_some() {
+                    // The next leader moves the job off it.
+                    send(conn, &FromTaskManager::Draining, out);
+                }
                 self.try_storage(now, storage, out);
             }
             ToTaskManager::Refused { reason } => {
@@ -369,6 +373,9 @@ impl TaskManager {
         self.executors.remove(&executor);
         tracing::warn!(%executor, status, "an executor is gone");
         self.report_exit(executor, status.to_owned(), out);
+        if self.link.registered().is_none() && self.is_left(status) {
+            self.end(out);
+        }
     }
 
     fn report_exit(&self, executor: ExecutorId, reason: String, out: &mut Vec<Output>) {
@@ -400,13 +407,19 @@ impl TaskManager {
 
     fn on_terminate(&mut self, now: Instant, out: &mut Vec<Output>) {
         match self.link.registered() {
-            Some(_) if self.drain_until.is_some() => {
+            _ if self.drain_until.is_some() => {
                 tracing::warn!("told to end for the second time: not waiting for the job to leave");
                 self.end(out);
             }
             Some(conn) => {
                 tracing::info!("told to end: asking the JobManager to move the job off this TaskManager");
                 self.drain(now, conn, out);
+            }
+            None if !self.executors.is_empty() => {
+                tracing::info!(
+                    "told to end: asking the next JobManager to move the job off this TaskManager"
+                );
+                self.drain_until = Some(now + self.settings.drain_timeout.saturating_mul(2));
             }
             None => self.end(out),
         }
@@ -418,6 +431,15 @@ impl TaskManager {
     fn drain(&mut self, now: Instant, conn: ConnId, out: &mut Vec<Output>) {
         self.drain_until = Some(now + self.settings.drain_timeout.saturating_mul(2));
         send(conn, &FromTaskManager::Draining, out);
+    }
+
+    /// Whether it has lost its JobManager while it leaves, and runs nothing that the next one could move off it.
+    fn is_left(&self, problem: &str) -> bool {
+        let is_left = self.drain_until.is_some() && self.executors.is_empty();
+        if is_left {
+            tracing::info!(problem, "the JobManager is gone, and nothing runs here: ending");
+        }
+        is_left
     }
 
     /// Whether it can run a part of the job.

@@ -400,6 +400,29 @@ fn told_to_end_it_waits_for_the_job_to_leave() {
 }
 
 #[test]
+fn it_goes_on_leaving_under_the_next_job_manager() {
+    let next = ConnId(1);
+    let lost = || Input::Closed { conn: CONN, reason: "reset".into() };
+    for inputs in [[Input::Terminate, lost()], [lost(), Input::Terminate]] {
+        let mut driven = running();
+        inputs.into_iter().for_each(|input| driven.feed(input));
+        driven.pass(Duration::from_millis(100));
+        assert_eq!((driven.killed(), driven.exit()), (vec![], None));
+        driven.feed(Input::Connected { conn: next, local: "10.0.0.7".into() });
+        driven.feed(Input::Received {
+            conn: next,
+            frame: reflow_protocol::encode(&taken_in(JobId(3), LeaderEpoch(9))),
+        });
+        let draining = reflow_protocol::encode(&FromTaskManager::Draining);
+        let is_draining = |output: &Output| matches!(output, Output::Send { conn, frame } if *conn == next && *frame == draining);
+        assert!(driven.out.iter().any(is_draining), "it says that it leaves");
+        assert_eq!(driven.exit(), None);
+        driven.feed(Input::Received { conn: next, frame: reflow_protocol::encode(&ToTaskManager::Release) });
+        assert_eq!((driven.killed(), driven.exit()), (vec![ChildId(0)], Some((0, ""))));
+    }
+}
+
+#[test]
 fn told_by_the_job_manager_to_leave_it_does_as_on_sigterm() {
     let mut driven = running();
     driven.receive(&ToTaskManager::Drain);
@@ -416,7 +439,7 @@ fn told_by_the_job_manager_to_leave_it_does_as_on_sigterm() {
 
 #[test]
 fn told_to_end_it_does_not_wait_for_ever() {
-    let ends: [fn(&mut Driven); 3] = [
+    let ends: [fn(&mut Driven); 4] = [
         |driven| {
             (0..600).for_each(|_| {
                 if driven.exit().is_none() {
@@ -426,7 +449,15 @@ fn told_to_end_it_does_not_wait_for_ever() {
             })
         },
         |driven| driven.feed(Input::Terminate),
-        |driven| driven.feed(Input::Closed { conn: CONN, reason: "reset".into() }),
+        |driven| {
+            driven.feed(Input::Closed { conn: CONN, reason: "reset".into() });
+            assert_eq!(driven.exit(), None, "the next JobManager moves the job off it");
+            driven.feed(Input::ChildExited { child: ChildId(0), status: "exit code 1".into() });
+        },
+        |driven| {
+            driven.feed(Input::Closed { conn: CONN, reason: "reset".into() });
+            driven.feed(Input::Terminate);
+        },
     ];
     for end in ends {
         let mut driven = running();

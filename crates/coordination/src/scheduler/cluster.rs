@@ -144,9 +144,15 @@ impl Cluster {
         executors.iter().filter_map(|id| self.executors.get(id)?.drain_by).min()
     }
 
-    /// Takes the executors that are being drained and run no part of the job any more.
-    pub(super) fn take_drained(&mut self, holders: Option<&BTreeSet<ExecutorId>>) -> Vec<ExecutorId> {
-        let holds = |id: &ExecutorId| holders.is_some_and(|holders| holders.contains(id));
+    /// Takes the executors that are being drained and run no part of the job any more: neither of the attempt, nor of one that a
+    /// former leader has left.
+    pub(super) fn take_drained(
+        &mut self,
+        holders: Option<&BTreeSet<ExecutorId>>,
+        reported: &BTreeSet<ExecutorId>,
+    ) -> Vec<ExecutorId> {
+        let holds =
+            |id: &ExecutorId| holders.is_some_and(|holders| holders.contains(id)) || reported.contains(id);
         let free = |(id, executor): &(&ExecutorId, &Executor)| executor.draining() && !holds(id);
         let leaving: Vec<ExecutorId> = self.executors.iter().filter(free).map(|(id, _)| *id).collect();
         self.executors.retain(|id, _| !leaving.contains(id));

@@ -399,7 +399,9 @@ impl Context {
 
     /// Releases executors that are being drained and run no part of the job any more.
     pub(super) fn release_drained(&mut self) {
-        let drained = self.cluster.take_drained(self.attempt.as_ref().map(DeployedAttempt::holders));
+        let drained = self
+            .cluster
+            .take_drained(self.attempt.as_ref().map(DeployedAttempt::holders), &self.reports.executors());
         self.outputs.extend(drained.into_iter().map(|executor| Action::Release { executor }));
     }
 }

@@ -1,6 +1,7 @@
 //! What users ask of a TaskManager: its logs and threads, and to leave.
 
 use super::{MemberEvent, Members};
+use crate::executor::Executor;
 use crate::handle::Asked;
 use reflow_coordination::event::Event;
 use reflow_env::Output;
@@ -41,10 +42,11 @@ impl Members {
         }
         task_manager.draining = true;
         task_manager.start_at = None;
-        let registered = task_manager
+        // One that has not registered with this leadership yet is drained when it does.
+        let running = task_manager
             .executor
-            .filter(|executor| self.executors.get(executor).is_some_and(|e| e.conn().is_some()));
-        match registered {
+            .filter(|executor| self.executors.get(executor).is_some_and(Executor::may_run_the_job));
+        match running {
             Some(executor) => self.events.push(MemberEvent::Job(Event::ExecutorDraining { executor })),
             None => self.send_to_task_manager(id, &ToTaskManager::Release, out),
         }

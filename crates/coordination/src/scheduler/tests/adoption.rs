@@ -215,3 +215,20 @@ fn a_lost_executor_ends_the_wait() {
     let log = world.take_log();
     assert!(log.starts_with("cancel 5 on") && log.contains("deploy 1 at [4, 4, 4]"), "{log}");
 }
+
+/// It was being drained when the former leader was lost, and its TaskManager tells the next one.
+#[test]
+fn an_executor_that_leaves_stays_until_the_attempt_is_adopted_and_moved_off_it() {
+    let former = former();
+    let mut world = former.lost(live());
+    let [first, second] = former.executors;
+    former.register(&mut world, first, former.report(first));
+    world.send(Event::ExecutorDraining { executor: first });
+    world.expect(&[]);
+    former.register(&mut world, second, former.report(second));
+    assert!(world.take_log().starts_with("adopt 5\nprepare 4 at [2, 2, 2]"));
+    world.pass(seconds(20));
+    assert_eq!(world.attempt(), ATTEMPT, "it was moved without a restart");
+    assert_eq!(world.parallelism(), [2, 2, 2]);
+    assert!(!world.scheduler.view().executors.contains_key(&first), "it was released");
+}
