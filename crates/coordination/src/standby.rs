@@ -25,6 +25,8 @@ pub struct Lease {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Tenure {
+    /// Its leadership is claimed: its holder does not lead yet.
+    Claiming,
     /// It renews it.
     Kept,
     /// It gives the job up to a standby.
@@ -87,24 +89,34 @@ impl Watch {
     /// The leadership was read by requests of which the first was sent at `asked_at`.
     pub fn read(&mut self, asked_at: Instant, now: Instant, sighting: Option<Sighting>) -> Verdict {
         let Some(sighting) = sighting else { return Verdict::NoLeader };
+        let silence = self.silence(asked_at, now, sighting);
         match sighting.lease.map(|lease| lease.tenure) {
-            Some(Tenure::Ended) if self.leader_lives => return Verdict::Ended,
-            Some(Tenure::Released | Tenure::Ended) => return Verdict::Released,
-            Some(Tenure::Kept) | None => {}
-        }
-        match self.seen {
-            Some((seen, since)) if !sighting.is_newer_than(&seen) => {
-                // The first reading may have taken effect as late as its answer, this one as early as its request.
-                let silence = asked_at.since(since);
+            Some(Tenure::Ended) if self.leader_lives => Verdict::Ended,
+            Some(Tenure::Released | Tenure::Ended) => Verdict::Released,
+            Some(Tenure::Claiming | Tenure::Kept) | None => {
                 let duration = sighting.lease.map_or(self.duration, |lease| lease.duration);
-                if silence >= duration { Verdict::Silent(silence) } else { Verdict::Wait }
-            }
-            former => {
-                self.leader_lives |= former.is_some();
-                self.seen = Some((sighting, now));
-                Verdict::Wait
+                silence.filter(|silence| *silence >= duration).map_or(Verdict::Wait, Verdict::Silent)
             }
         }
+    }
+
+    /// How long the leader has given no sign of life; `None` if it has just given one.
+    fn silence(&mut self, asked_at: Instant, now: Instant, sighting: Sighting) -> Option<Duration> {
+        if let Some((seen, since)) = self.seen
+            && !sighting.is_newer_than(&seen)
+        {
+            // The first reading may have taken effect as late as its answer, this one as early as its request.
+            return Some(asked_at.since(since));
+        }
+        self.leader_lives |= self.seen.is_some();
+        self.seen = Some((sighting, now));
+        None
+    }
+
+    /// Whether a JobManager leads or has led under the newest leadership that was read, and has not only claimed it.
+    pub fn is_led(&self) -> bool {
+        let lease = self.seen.and_then(|(seen, _)| seen.lease);
+        lease.is_some_and(|lease| lease.tenure != Tenure::Claiming)
     }
 
     /// Whether the leader has given a sign of life, so that this JobManager is its standby. Otherwise it is only a start after

@@ -4,6 +4,8 @@ use super::*;
 use reflow_view::LeaderChangeCause;
 use tokio::sync::oneshot;
 
+#[path = "handover_tests.rs"]
+mod handover;
 #[path = "slow_leases_tests.rs"]
 mod slow;
 
@@ -64,7 +66,7 @@ fn a_leader_that_is_told_to_end_hands_the_job_over() {
     assert!(leads(&standby));
     let (code, reason) = leader.exit.expect("it ends");
     assert!(
-        code == 0 && reason.contains("another JobManager has taken over job job (leadership 2)"),
+        code == HANDS_OVER && reason.contains("another JobManager has taken over job job (leadership 2)"),
         "{reason}"
     );
 }

@@ -36,6 +36,9 @@ use termination::Leaving;
 
 /// The exit code of a JobManager that does not lead any more and is to be started again as a standby.
 pub const STANDS_BY: i32 = 75;
+/// The exit code of a JobManager that was told to end, whose successor has claimed the job and may not lead yet: it is to be started
+/// again as a standby that ends ([`JobSpec::told_to_end`]).
+pub const HANDS_OVER: i32 = 76;
 const LISTENER: ListenerId = ListenerId(0);
 /// The number of former epochs' files that are kept. The last ones show which job is resumed.
 const KEPT_EPOCHS: usize = 8;
@@ -66,6 +69,8 @@ pub struct JobManager {
     clock: String,
     /// Whether another JobManager has led since this one was started.
     has_stood_by: bool,
+    /// Whether it ends as soon as another JobManager leads.
+    told_to_end: bool,
     changed: bool,
     pauses: Pauses,
     phase: Phase,
@@ -116,6 +121,7 @@ impl JobManager {
             settings,
             bounds,
             clock: spec.clock.clone(),
+            told_to_end: spec.told_to_end,
             spec: Some(spec),
             ids: Ids::new(seed),
             tickets: Tickets::default(),
@@ -203,6 +209,9 @@ impl JobManager {
         let led = Led { job, name, leader, history, timeline, leaving: Leaving::No, transfer: None };
         self.phase = Phase::Leading(Box::new(led));
         self.handle_event(now, Event::Tick, out);
+        if self.told_to_end {
+            self.end_after_failed_hand_over(now, out);
+        }
     }
 
     fn handle_event(&mut self, now: Instant, event: Event, out: &mut Vec<Output>) {
@@ -324,12 +333,11 @@ impl JobManager {
         let Some(epoch) = led.leader.deposed else { return };
         let name = led.name.clone();
         led.answer_transfer(Ok(Reply::Accepted));
-        if matches!(led.leaving, Leaving::HandsOver(_) | Leaving::Suspends) {
-            return self.exit(
-                0,
-                format!("another JobManager has taken over job {name} (leadership {epoch})"),
-                out,
-            );
+        let (hands_over, suspends) =
+            (matches!(led.leaving, Leaving::HandsOver(_)), led.leaving == Leaving::Suspends);
+        if hands_over || suspends {
+            let reason = format!("another JobManager has taken over job {name} (leadership {epoch})");
+            return self.exit(if hands_over { HANDS_OVER } else { 0 }, reason, out);
         }
         let deposed = JobManagerError::Deposed { name, epoch };
         match self.settings.lease_duration {

@@ -31,6 +31,9 @@ pub struct JobSpec {
     pub inspect: Inspect,
     /// How the job starts.
     pub start: StartMode,
+    /// Whether this JobManager has handed the job over to end ([`HANDS_OVER`](crate::HANDS_OVER)). It ends as soon as another one
+    /// leads. If the other one is lost before, it takes the job over, and ends as without a standby.
+    pub told_to_end: bool,
 }
 
 /// How a job starts.

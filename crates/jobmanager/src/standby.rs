@@ -64,6 +64,11 @@ impl Standby {
         self.watch.has_seen_leader()
     }
 
+    /// Whether the newest leadership is led, and not only claimed.
+    pub(crate) fn is_led(&self) -> bool {
+        self.watch.is_led()
+    }
+
     /// This process was paused, and perhaps the leader with it: the time begins anew.
     pub(crate) fn after_pause(&mut self) {
         self.watch.read_failed();

@@ -33,9 +33,9 @@ pub(crate) struct Renewals {
 }
 
 impl Renewals {
-    /// A lease that is written at once.
+    /// The lease of a leadership that is claimed, which is written at once.
     pub(crate) fn new(now: Instant, place: LeasePlace, duration: Duration, tickets: Tickets) -> Self {
-        let lease = Lease { renewals: 0, duration, tenure: Tenure::Kept };
+        let lease = Lease { renewals: 0, duration, tenure: Tenure::Claiming };
         Self { place, lease, requests: Storage::new(tickets), accepted: 0, next: now }
     }
 

@@ -9,7 +9,7 @@ use crate::schedule;
 use crate::settings::StartMode;
 use crate::standby::Standby;
 use crate::storage::{Storage, Tickets};
-use reflow_coordination::standby::Verdict;
+use reflow_coordination::standby::{Tenure, Verdict};
 use reflow_env::{Location, Output, StoreResult, Ticket};
 use reflow_types::{Instant, JobId};
 use reflow_view::LeaderChangeCause;
@@ -134,6 +134,9 @@ impl JobManager {
         if standby.has_seen_leader() && !std::mem::replace(&mut self.has_stood_by, true) {
             tracing::info!("another JobManager leads the job: standing by");
         }
+        if self.told_to_end && standby.is_led() {
+            return self.exit(0, "another JobManager has taken the job over".to_owned(), out);
+        }
         self.decide_claim(now, verdict, out);
     }
 
@@ -162,7 +165,10 @@ impl JobManager {
         match progress {
             Ok(None) => self.on_time(now, out),
             Ok(Some(Claimed::Leadership(leadership))) => {
-                let lease = claiming.lease.take();
+                let mut lease = claiming.lease.take();
+                if let Some(lease) = &mut lease {
+                    lease.set(now, Tenure::Kept);
+                }
                 self.lead(now, (*leadership, lease), out);
             }
             Ok(Some(Claimed::Ended(job, state))) => {

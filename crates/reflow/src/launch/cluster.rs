@@ -96,7 +96,14 @@ impl Cluster {
     /// Runs the JobManager on this thread until the job has ended.
     fn run_job(&self, signals: Signals) -> Result<Ended, LaunchError> {
         let driver = real::Options { signals: signals == Signals::Handled, ..self.driver.clone() };
-        job_manager::drive(&self.executable, &self.options, &self.config, &self.runtime, driver)
+        job_manager::drive(
+            &self.executable,
+            &self.options,
+            job_manager::Start::First,
+            &self.config,
+            &self.runtime,
+            driver,
+        )
     }
 }
 

@@ -4,7 +4,7 @@ use super::http_server::HttpServer;
 use super::{Executable, LaunchError, Options, provider, system};
 use reflow_config::{Config, options};
 use reflow_env::{Signal, real};
-use reflow_jobmanager::{JobManager, JobSpec, STANDS_BY, StartMode};
+use reflow_jobmanager::{HANDS_OVER, JobManager, JobSpec, STANDS_BY, StartMode};
 use reflow_launch::{exposure, inspection, logging, machine, storage, tls};
 use reflow_types::Bounds;
 use reflow_types::metric::Accumulated;
@@ -28,11 +28,14 @@ pub(super) fn run(executable: Executable, options: &Options) -> Result<ExitCode,
     };
     tls::enable(&config, &mut driver)?;
     let mut options = options.clone();
+    let mut start = Start::First;
     let exit = loop {
-        let Ended { exit, .. } = drive(&executable, &options, &config, &runtime, driver.clone())?;
-        if exit.code != STANDS_BY {
-            break exit;
-        }
+        let Ended { exit, .. } = drive(&executable, &options, start, &config, &runtime, driver.clone())?;
+        start = match exit.code {
+            STANDS_BY => Start::Standby,
+            HANDS_OVER => Start::EndingStandby,
+            _ => break exit,
+        };
         // These are for the job as it was when the user started it, not for what another JobManager has led since.
         (options.fresh, options.allow_other_build, options.allow_replay) = (false, false, false);
         tracing::info!("starting again as a standby");
@@ -42,10 +45,22 @@ pub(super) fn run(executable: Executable, options: &Options) -> Result<ExitCode,
     Ok(ExitCode::from(u8::try_from(exit.code).unwrap_or(1)))
 }
 
+/// For what a JobManager is started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Start {
+    /// To lead the job, or stand by, as the user has started it.
+    First,
+    /// To stand by, after another one has taken the job over.
+    Standby,
+    /// To stand by until the other one leads, and end.
+    EndingStandby,
+}
+
 /// Runs the JobManager on this thread, and REST on the runtime, until the job has ended.
 pub(super) fn drive(
     executable: &Executable,
     options: &Options,
+    start: Start,
     config: &Config,
     runtime: &Runtime,
     driver: real::Options,
@@ -67,6 +82,7 @@ pub(super) fn drive(
             allow_other_build: options.allow_other_build,
             allow_replay: options.allow_replay,
         },
+        told_to_end: start == Start::EndingStandby,
     };
     let seed = machine::random().map_err(system("cannot read random numbers"))?;
     let signal = Signal::default();

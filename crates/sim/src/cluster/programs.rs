@@ -163,6 +163,7 @@ impl Programs {
             clock: context.host.clone(),
             inspect: |_| Err(InspectionError::NoSuchLog),
             start: StartMode { allow_replay: self.allow_replay, ..StartMode::default() },
+            told_to_end: false,
         };
         let mut seed = [0; 32];
         seed[..8].copy_from_slice(&context.seed.to_le_bytes());

@@ -1,0 +1,45 @@
+//! A leader that was told to end hands the job over, and does not end before another one leads.
+
+use super::*;
+
+/// What a process starts as that has handed the job over to end.
+fn told_to_end(store: MemoryStore) -> World {
+    let mut world = of_spec(store, LEASES, |spec| spec.told_to_end = true);
+    world.feed(Input::Start);
+    world
+}
+
+/// The leader has released its lease, and its standby claims the job without leading yet. Returns what the leader is started
+/// again as, and the standby.
+fn handed_over_to_a_slow_claim() -> (World, World) {
+    let (mut leader, mut standby) = leader_and_standby();
+    share(&mut standby, &mut leader);
+    leader.feed(Input::Terminate);
+    share(&mut leader, &mut standby);
+    standby.held.hold("_metadata", usize::MAX);
+    go_on(&mut leader, &mut standby, DURATION / 4);
+    assert!(!leads(&standby));
+    assert_eq!(leader.exit.map(|(code, _)| code), Some(HANDS_OVER));
+    (told_to_end(standby.store.clone()), standby)
+}
+
+#[test]
+fn a_job_manager_that_was_told_to_end_waits_until_its_successor_leads() {
+    let (mut former, mut successor) = handed_over_to_a_slow_claim();
+    go_on(&mut former, &mut successor, DURATION * 3);
+    assert!(former.exit.is_none() && !leads(&successor), "the claim takes long");
+    successor.answer_held();
+    go_on(&mut former, &mut successor, DURATION);
+    assert!(leads(&successor));
+    assert_eq!(former.exit, Some((0, "another JobManager has taken the job over".to_owned())));
+}
+
+#[test]
+fn a_job_manager_that_was_told_to_end_takes_over_if_its_successor_is_lost() {
+    let (mut former, successor) = handed_over_to_a_slow_claim();
+    drop(successor);
+    former.pass(DURATION * 2);
+    assert_eq!(former.store.names("/epochs/").len(), 3, "it claims the job");
+    // And ends as without a standby: `jobmanager.termination` suspends the job.
+    assert_eq!(former.exit, Some((0, String::new())));
+}
