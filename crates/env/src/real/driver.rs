@@ -10,7 +10,7 @@ use super::inbox::{Event, Inbox};
 use super::outlet::Outlet;
 use super::slot::{Slots, panic_text};
 use super::storage::{Part, Uploads};
-use super::{ChildMode, Options, interrupt};
+use super::{ChildMode, Interrupts, Options, interrupt};
 use crate::store::StoreOp;
 use crate::{ChildCommand, ChildId, ConnId, Input, Output, Process, Signal};
 use std::collections::{HashMap, VecDeque};
@@ -45,7 +45,7 @@ pub fn spawn(
     signal: Signal,
     options: Options,
 ) -> std::io::Result<Handle> {
-    spawn_with(name, process, signal, Options { signals: false, ..options }, |_| ())
+    spawn_with(name, process, signal, Options { signals: false, interrupts: None, ..options }, |_| ())
 }
 
 /// A process on a thread of its own. Dropping the handle leaves it running.
@@ -161,9 +161,14 @@ impl Driver {
     }
 
     fn run(mut self) -> Exit {
-        if self.options.signals {
-            let watch = self.runtime.spawn(interrupt::watch(self.inbox.clone()));
+        if self.options.signals && self.options.interrupts.is_none() {
+            let interrupts = Interrupts::default();
+            let watch = self.runtime.spawn(interrupt::watch(interrupts.clone()));
             self.tasks.push(watch.abort_handle());
+            self.options.interrupts = Some(interrupts);
+        }
+        if let Some(interrupts) = &self.options.interrupts {
+            interrupts.attach(self.inbox.clone());
         }
         let exit = catch_unwind(AssertUnwindSafe(|| self.turn_until_exit()))
             .unwrap_or_else(|panic| Exit::panicked(format!("panicked: {}", panic_text(&*panic))));
@@ -230,6 +235,11 @@ impl Driver {
             }
             Input::Closed { conn, .. } => drop(self.outlets.remove(conn)?),
             Input::ChildExited { child, .. } => self.children.ended(*child),
+            Input::Terminate => {
+                if let Some(interrupts) = &self.options.interrupts {
+                    interrupts.handled();
+                }
+            }
             Input::Called { ticket, .. } if !self.calls.ended(*ticket) => return None,
             _ => {}
         }
@@ -301,7 +311,7 @@ impl Driver {
             return self.children.start(child, command, &self.runtime, alive);
         };
         let (process, signal) = factory(command);
-        let options = Options { signals: false, ..self.options.clone() };
+        let options = Options { signals: false, interrupts: None, ..self.options.clone() };
         let inbox = self.inbox.clone();
         let ended = move |exit: Exit| {
             inbox.push_input(Input::ChildExited { child, status: exit.as_child_status() });

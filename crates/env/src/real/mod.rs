@@ -39,6 +39,7 @@ pub use descriptors::{descriptor_limit, raise_descriptor_limit};
 pub use driver::{Handle, run, spawn};
 pub use exit::Exit;
 pub use init::{is_first_process, run_as_first_process};
+pub use interrupt::Interrupts;
 pub use options::{ChildFactory, ChildMode, Options};
 pub use parent::{end_when_stdin_closes, read_stdin};
 pub use probes::{Probed, serve_probes};

@@ -1,6 +1,6 @@
 //! The driver's settings.
 
-use super::{Clock, Storage};
+use super::{Clock, Interrupts, Storage};
 use crate::{ChildCommand, Process, Signal};
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +24,8 @@ pub struct Options {
     /// Whether SIGTERM and SIGINT become [`Input::Terminate`](crate::Input::Terminate). Off for processes that
     /// share an OS process with others.
     pub signals: bool,
+    /// Signals that are caught outside of the driver, for processes that follow each other. If set, `signals` has no effect.
+    pub interrupts: Option<Interrupts>,
     /// How long connecting may take.
     pub connect_timeout: Duration,
     /// How long a closed connection may take to send its queued frames. The exit waits this long for all
@@ -72,6 +74,7 @@ impl Default for Options {
             runtime: None,
             io_threads: 1,
             signals: false,
+            interrupts: None,
             connect_timeout: Duration::from_secs(10),
             flush_timeout: Duration::from_secs(10),
             slot_timeout: Duration::from_secs(1),

@@ -21,7 +21,8 @@ pub(super) fn run(executable: Executable, options: &Options) -> Result<ExitCode,
     let storage = storage::open(&config)?;
     // The driver has an I/O thread of its own, so that no answer of REST delays a sign of life.
     let mut driver = real::Options {
-        signals: true,
+        // Those that come while it is started again as a standby must not be lost.
+        interrupts: Some(real::Interrupts::watch(runtime.handle())),
         storage,
         silence_timeout: Some(options::HEARTBEAT_SILENCE_TIMEOUT.get(&config)),
         ..Default::default()
