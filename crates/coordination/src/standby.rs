@@ -113,6 +113,11 @@ impl Watch {
         None
     }
 
+    /// What was read last, unless a reading has failed since.
+    pub fn newest(&self) -> Option<Sighting> {
+        self.seen.map(|(seen, _)| seen)
+    }
+
     /// Whether a JobManager leads or has led under the newest leadership that was read, and has not only claimed it.
     pub fn is_led(&self) -> bool {
         let lease = self.seen.and_then(|(seen, _)| seen.lease);

@@ -31,13 +31,26 @@ pub enum JobManagerError {
     /// Another JobManager has taken the job over.
     #[error(
         "another JobManager has taken over job {name} (leadership {epoch}): this one ends, its tasks go on there, and it changes \
-         nothing more. One JobManager runs a job: stop the one that is not wanted, or give each job a \
+         nothing more. One JobManager runs a job: stop the one that is not wanted, set \
+         high-availability.type: storage for all of them if others are to stand by, or give each job a \
          high-availability.cluster-id of its own"
     )]
     Deposed {
         /// The job's name.
         name: String,
         /// The later leadership.
+        epoch: LeaderEpoch,
+    },
+    /// Another JobManager leads, and has leases, which this one has not.
+    #[error(
+        "another JobManager leads job {name} (leadership {epoch}) and renews a lease, but this one is started without \
+         high-availability.type: storage: it would depose the leader, and be deposed by a standby in turn. Set \
+         high-availability.type: storage here as well, or stop the other JobManagers first"
+    )]
+    LeaderHasLease {
+        /// The job's name.
+        name: String,
+        /// The leadership.
         epoch: LeaderEpoch,
     },
     /// The job failed.

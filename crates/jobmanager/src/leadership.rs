@@ -185,6 +185,8 @@ pub(crate) struct Claimant {
     /// The clock of the start time.
     pub(crate) clock: String,
     pub(crate) lost_race: LostRace,
+    /// Whether it has seen that the lease of the newest leadership is not renewed.
+    pub(crate) lease_is_silent: bool,
     /// Whether it has stood by. Then an end is always that of the job that it has waited for.
     pub(crate) has_stood_by: bool,
     /// Why it claims the job now.

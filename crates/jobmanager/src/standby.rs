@@ -5,7 +5,7 @@
 use crate::layout::{Layout, epochs_in};
 use crate::lease::LeasePlace;
 use crate::storage::{Storage, Tickets};
-use reflow_coordination::standby::{Sighting, Verdict, Watch};
+use reflow_coordination::standby::{Sighting, Tenure, Verdict, Watch};
 use reflow_env::{Output, StoreOp, StoreReply, StoreResult, Ticket};
 use reflow_types::{Instant, LeaderEpoch};
 use std::time::Duration;
@@ -67,6 +67,13 @@ impl Standby {
     /// Whether the newest leadership is led, and not only claimed.
     pub(crate) fn is_led(&self) -> bool {
         self.watch.is_led()
+    }
+
+    /// The newest leadership, if it has a lease that its leader has neither released nor ended.
+    pub(crate) fn renewed(&self) -> Option<LeaderEpoch> {
+        let seen = self.watch.newest()?;
+        let lease = seen.lease?;
+        matches!(lease.tenure, Tenure::Claiming | Tenure::Kept).then_some(seen.epoch)
     }
 
     /// This process was paused, and perhaps the leader with it: the time begins anew.

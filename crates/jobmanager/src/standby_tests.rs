@@ -1,7 +1,7 @@
 //! A standby against a store: it waits while the lease is renewed, and not longer.
 
 use super::*;
-use reflow_coordination::standby::{Lease, Tenure};
+use reflow_coordination::standby::Lease;
 use reflow_env::{Location, ObjectMeta, StoreError};
 use reflow_types::LeaderEpoch;
 

@@ -36,6 +36,7 @@ mod end;
 mod epoch;
 mod fit;
 mod jobs;
+mod leased;
 mod question;
 mod savepoint;
 
@@ -102,6 +103,8 @@ enum Step {
     Ending,
     /// Another JobManager was first, and this one does not try again.
     Behind,
+    /// The newest leadership has a lease, and this JobManager none.
+    Leased(LeaderEpoch),
 }
 
 /// A claim under way.
@@ -144,6 +147,8 @@ pub(crate) enum Claimed {
     Ended(JobId, String),
     /// Another JobManager has taken the leadership, and this one stands by.
     StandBy,
+    /// The newest leadership has a lease, which its leader may renew, and this JobManager has none.
+    Leased(LeaderEpoch),
 }
 
 /// The result of an answer.
@@ -234,6 +239,7 @@ impl Claim {
                 self.begin();
             }
             (Purpose::Epochs, answer) => self.take_epochs(epochs_in(&objects(answer))),
+            (Purpose::Lease(epoch), answer) => self.take_lease(epoch, answer),
             (Purpose::Record(epoch), answer) => self.take_record(epoch, answer),
             (Purpose::Jobs, answer) => self.take_jobs(&objects(answer)),
             (Purpose::Ended, Ok(StoreReply::Bytes(mark))) => {
@@ -300,7 +306,7 @@ impl Claim {
         self.search = Search::default();
         self.epoch = last.unwrap_or_default().max(self.highest_seen).next();
         match last {
-            Some(last) => self.read_record(last),
+            Some(last) => self.read_lease(last),
             None if injected_fault::is_active("job_without_epochs_begun_anew") => self.create_fresh_epoch(),
             None => self.search(),
         }
@@ -429,6 +435,7 @@ impl Claim {
             Step::TakingOver | Step::Ending => {}
             Step::Confirming => return Ok(Some(self.lead())),
             Step::Behind => return Ok(Some(Claimed::StandBy)),
+            Step::Leased(epoch) => return Ok(Some(Claimed::Leased(epoch))),
         }
         Ok(None)
     }

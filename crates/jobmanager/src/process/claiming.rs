@@ -1,6 +1,7 @@
 //! How a JobManager comes to lead: it stands by until no other one leads, and claims the job.
 
 use super::{JobManager, Phase};
+use crate::error::JobManagerError;
 use crate::leadership::claim::{Claim, Claimed, Question};
 use crate::leadership::{ClaimReason, Claimant, LostRace};
 use crate::lease::LeasePlace;
@@ -9,6 +10,7 @@ use crate::schedule;
 use crate::settings::StartMode;
 use crate::standby::Standby;
 use crate::storage::{Storage, Tickets};
+use reflow_config::options;
 use reflow_coordination::standby::{Tenure, Verdict};
 use reflow_env::{Location, Output, StoreResult, Ticket};
 use reflow_types::{Instant, JobId};
@@ -114,6 +116,7 @@ impl JobManager {
                 None => LostRace::TakeNext,
                 Some(_) => LostRace::StandBy,
             },
+            lease_is_silent: cause == LeaderChangeCause::LeaseExpired,
             has_stood_by: self.has_stood_by,
             reason: ClaimReason { cause, silence, at: now.as_millis() },
         });
@@ -131,6 +134,16 @@ impl JobManager {
     ) {
         let Phase::StandingBy(standby) = &mut self.phase else { return };
         let verdict = standby.stored(now, ticket, result, out);
+        if self.settings.lease_duration.is_none() && standby.has_seen_leader() {
+            let (name, epoch) = (self.spec.as_ref().map(|spec| spec.graph.name.clone()), standby.renewed());
+            return match epoch {
+                Some(epoch) => {
+                    let name = name.unwrap_or_default();
+                    self.fail(&JobManagerError::LeaderHasLease { name, epoch }, out);
+                }
+                None => self.claim(now, LeaderChangeCause::Started, None, out),
+            };
+        }
         if standby.has_seen_leader() && !std::mem::replace(&mut self.has_stood_by, true) {
             tracing::info!("another JobManager leads the job: standing by");
         }
@@ -180,6 +193,10 @@ impl JobManager {
                 self.has_stood_by = true;
                 let duration = self.settings.lease_duration.expect("only with leases one stands by");
                 self.stand_by(now, duration, out);
+            }
+            Ok(Some(Claimed::Leased(epoch))) => {
+                tracing::info!(%epoch, "the last leader had a lease, and this JobManager has none: looking whether it is renewed");
+                self.stand_by(now, options::LEASE_DURATION.get(&self.config), out);
             }
             Err(error) => self.fail(&error.into(), out),
         }

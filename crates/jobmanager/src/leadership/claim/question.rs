@@ -17,6 +17,8 @@ pub(super) enum Purpose {
     /// The marks of jobs that had ended before this start.
     EndedJobs,
     Epochs,
+    /// The lease of the newest leadership.
+    Lease(LeaderEpoch),
     Record(LeaderEpoch),
     /// Everything below the job's name.
     Jobs,
