@@ -19,6 +19,8 @@ pub struct Lease {
     /// How long it may not be renewed before a standby takes over.
     pub duration: Duration,
     pub tenure: Tenure,
+    /// What its holder runs: a hash of executable and arguments. 0 if it does not say.
+    pub program: u64,
 }
 
 /// Whether a leader keeps its lease.
@@ -74,6 +76,10 @@ pub enum Verdict {
 pub struct Watch {
     /// How long a leadership without a lease may be silent.
     duration: Duration,
+    /// What this JobManager runs.
+    program: u64,
+    /// When the lease was first seen to be released.
+    released: Option<(LeaderEpoch, Instant)>,
     /// What was read last, and when it was read for the first time.
     seen: Option<(Sighting, Instant)>,
     /// Whether the leader has given a sign of life since this JobManager was started.
@@ -81,23 +87,40 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// `duration` counts as long as the leader has not written its own.
-    pub fn new(duration: Duration) -> Self {
-        Self { duration, seen: None, leader_lives: false }
+    /// `duration` counts as long as the leader has not written its own. `program` is what this JobManager runs.
+    pub fn new(duration: Duration, program: u64) -> Self {
+        Self { duration, program, released: None, seen: None, leader_lives: false }
     }
 
     /// The leadership was read by requests of which the first was sent at `asked_at`.
     pub fn read(&mut self, asked_at: Instant, now: Instant, sighting: Option<Sighting>) -> Verdict {
         let Some(sighting) = sighting else { return Verdict::NoLeader };
         let silence = self.silence(asked_at, now, sighting);
-        match sighting.lease.map(|lease| lease.tenure) {
+        let duration = sighting.lease.map_or(self.duration, |lease| lease.duration);
+        let tenure = sighting.lease.map(|lease| lease.tenure);
+        let is_released = |(epoch, _): &(LeaderEpoch, Instant)| {
+            *epoch == sighting.epoch && tenure == Some(Tenure::Released)
+        };
+        self.released = self.released.filter(is_released);
+        match tenure {
             Some(Tenure::Ended) if self.leader_lives => Verdict::Ended,
+            Some(Tenure::Released) if self.differs() => {
+                let (_, since) = *self.released.get_or_insert((sighting.epoch, now));
+                if asked_at.since(since) >= duration / 2 { Verdict::Released } else { Verdict::Wait }
+            }
             Some(Tenure::Released | Tenure::Ended) => Verdict::Released,
             Some(Tenure::Claiming | Tenure::Kept) | None => {
-                let duration = sighting.lease.map_or(self.duration, |lease| lease.duration);
-                silence.filter(|silence| *silence >= duration).map_or(Verdict::Wait, Verdict::Silent)
+                let patience = if self.differs() { duration * 2 } else { duration };
+                silence.filter(|silence| *silence >= patience).map_or(Verdict::Wait, Verdict::Silent)
             }
         }
+    }
+
+    /// Whether the leader runs something else than this JobManager. Then tasks cannot go on under this one, so it takes over
+    /// last: a standby that runs the same has claimed the job before.
+    pub fn differs(&self) -> bool {
+        let lease = self.seen.and_then(|(seen, _)| seen.lease);
+        lease.is_some_and(|lease| lease.program != 0 && lease.program != self.program)
     }
 
     /// How long the leader has given no sign of life; `None` if it has just given one.
@@ -141,20 +164,22 @@ mod tests {
     use super::*;
 
     const DURATION: Duration = Duration::from_secs(3);
+    /// What this JobManager runs.
+    const OWN: u64 = 7;
 
     fn at(ms: u64) -> Instant {
         Instant::from_millis(ms)
     }
 
     fn lease(epoch: u64, renewals: u64) -> Option<Sighting> {
-        let lease = Lease { renewals, duration: DURATION, tenure: Tenure::Kept };
+        let lease = Lease { renewals, duration: DURATION, tenure: Tenure::Kept, program: OWN };
         Some(Sighting { epoch: LeaderEpoch(epoch), lease: Some(lease) })
     }
 
     /// Each reading takes 10 ms.
     #[track_caller]
     fn check(readings: &[(u64, Option<Sighting>)], last: Verdict) {
-        let mut watch = Watch::new(DURATION);
+        let mut watch = Watch::new(DURATION, OWN);
         let verdicts = readings.iter().map(|(ms, read)| watch.read(at(*ms), at(ms + 10), *read));
         let verdicts: Vec<Verdict> = verdicts.collect();
         let (end, before) = verdicts.split_last().unwrap();
@@ -198,7 +223,7 @@ mod tests {
     fn nobody_waits_for_a_leader_that_is_gone() {
         check(&[(0, None)], Verdict::NoLeader);
         let left = |tenure| {
-            let lease = Lease { renewals: 7, duration: DURATION, tenure };
+            let lease = Lease { renewals: 7, duration: DURATION, tenure, program: 0 };
             Some(Sighting { epoch: LeaderEpoch(1), lease: Some(lease) })
         };
         check(&[(0, left(Tenure::Released))], Verdict::Released);
@@ -207,10 +232,29 @@ mod tests {
         check(&[(0, lease(1, 0)), (1_000, lease(1, 1)), (2_000, left(Tenure::Ended))], Verdict::Ended);
     }
 
+    /// One that runs the same as the leader has claimed the job before.
+    #[test]
+    fn a_standby_that_runs_something_else_takes_over_last() {
+        let other = |renewals, tenure| {
+            let lease = Lease { renewals, duration: DURATION, tenure, program: 8 };
+            Some(Sighting { epoch: LeaderEpoch(1), lease: Some(lease) })
+        };
+        let kept = other(1, Tenure::Kept);
+        check(&[(0, kept), (3_020, kept), (6_000, kept)], Verdict::Wait);
+        check(&[(0, kept), (6_010, kept)], Verdict::Silent(DURATION * 2));
+        let released = |renewals| other(renewals, Tenure::Released);
+        check(&[(0, kept), (100, released(2)), (1_100, released(3)), (1_600, released(3))], Verdict::Wait);
+        check(
+            &[(0, kept), (100, released(2)), (1_100, released(3)), (1_610, released(3))],
+            Verdict::Released,
+        );
+        check(&[(0, released(2)), (100, kept), (1_700, released(3))], Verdict::Wait);
+    }
+
     /// The leader's own duration counts, because it renews in thirds of that.
     #[test]
     fn the_duration_is_the_leaders() {
-        let lease = Lease { renewals: 1, duration: DURATION * 2, tenure: Tenure::Kept };
+        let lease = Lease { renewals: 1, duration: DURATION * 2, tenure: Tenure::Kept, program: 0 };
         let slow = Some(Sighting { epoch: LeaderEpoch(1), lease: Some(lease) });
         check(&[(0, slow), (5_900, slow)], Verdict::Wait);
         check(&[(0, slow), (6_010, slow)], Verdict::Silent(DURATION * 2));
@@ -218,7 +262,7 @@ mod tests {
 
     #[test]
     fn time_without_storage_does_not_count() {
-        let mut watch = Watch::new(DURATION);
+        let mut watch = Watch::new(DURATION, OWN);
         assert_eq!(watch.read(at(0), at(1), lease(1, 1)), Verdict::Wait);
         watch.read_failed();
         assert_eq!(watch.read(at(60_000), at(60_001), lease(1, 1)), Verdict::Wait);

@@ -9,6 +9,7 @@ use reflow_coordination::standby::{Lease, Tenure};
 use reflow_env::{Location, PutMode, StoreError, StoreOp, StoreReply, StoreResult};
 use reflow_types::LeaderEpoch;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use std::time::Duration;
 
 /// The place of the lease of one leadership: an object in the checkpoint storage.
@@ -53,23 +54,38 @@ impl LeasePlace {
     }
 }
 
+/// A hash of what a JobManager runs, which TaskManagers compare as well: the executable and the job's arguments. Never 0.
+pub(crate) fn program(sha256: &str, args: &[String]) -> u64 {
+    let mut hash = Sha256::new();
+    for part in std::iter::once(sha256).chain(args.iter().map(String::as_str)) {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    let first = hash.finalize().first_chunk().copied().expect("a SHA-256 has 32 bytes");
+    u64::from_be_bytes(first).max(1)
+}
+
 /// The content of a lease, as JSON.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct LeaseRecord {
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct LeaseRecord {
     renewals: u64,
     duration_ms: u64,
     tenure: Tenure,
+    /// As a hexadecimal number. Earlier releases wrote none.
+    #[serde(default)]
+    program: String,
 }
 
 impl From<Lease> for LeaseRecord {
-    fn from(Lease { renewals, duration, tenure }: Lease) -> Self {
+    fn from(Lease { renewals, duration, tenure, program }: Lease) -> Self {
         let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-        Self { renewals, duration_ms, tenure }
+        Self { renewals, duration_ms, tenure, program: format!("{program:016x}") }
     }
 }
 
 impl From<LeaseRecord> for Lease {
-    fn from(LeaseRecord { renewals, duration_ms, tenure }: LeaseRecord) -> Self {
-        Self { renewals, duration: Duration::from_millis(duration_ms), tenure }
+    fn from(LeaseRecord { renewals, duration_ms, tenure, program }: LeaseRecord) -> Self {
+        let program = u64::from_str_radix(&program, 16).unwrap_or(0);
+        Self { renewals, duration: Duration::from_millis(duration_ms), tenure, program }
     }
 }

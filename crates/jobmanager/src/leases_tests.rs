@@ -168,3 +168,25 @@ fn of_two_that_start_at_once_one_leads() {
     go_on(&mut first, &mut second, DURATION * 4);
     assert!(leads(&first) && !leads(&second) && second.exit.is_none());
 }
+
+/// A standby says at once that it runs something else than the leader, and leaves the job to one that does not.
+#[test]
+fn a_standby_with_other_arguments_says_so_and_takes_over_last() {
+    let mut leader = with_leases(MemoryStore::default());
+    leader.pass(DURATION);
+    let mut other =
+        of_spec(std::mem::take(&mut leader.store), LEASES, |spec| spec.args = vec!["--fast".into()]);
+    other.feed(Input::Start);
+    go_on(&mut leader, &mut other, DURATION);
+    assert_eq!(other.handle.view().readiness, Readiness::StandingByDifferent);
+    let mut like = with_leases(std::mem::take(&mut other.store));
+    drop(leader);
+    go_on(&mut other, &mut like, DURATION * 3);
+    assert!(leads(&like) && !leads(&other));
+    share(&mut like, &mut other);
+    drop(like);
+    other.pass(DURATION * 18 / 10);
+    assert!(!leads(&other), "a third one might run the same");
+    other.pass(DURATION);
+    assert!(leads(&other));
+}

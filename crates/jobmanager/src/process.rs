@@ -14,7 +14,7 @@ use crate::ids::Ids;
 use crate::layout::Layout;
 use crate::leader::{Leader, LeaderParts};
 use crate::leadership::Leadership;
-use crate::lease::renewals::Renewals;
+use crate::lease::{self, renewals::Renewals};
 use crate::members::{MemberSettings, Members};
 use crate::requirements::Declarations;
 use crate::schedule;
@@ -67,6 +67,8 @@ pub struct JobManager {
     started_at: Instant,
     /// The clock of that time.
     clock: String,
+    /// A hash of what it runs.
+    program: u64,
     /// Whether another JobManager has led since this one was started.
     has_stood_by: bool,
     /// Whether it ends as soon as another JobManager leads.
@@ -122,6 +124,7 @@ impl JobManager {
             bounds,
             clock: spec.clock.clone(),
             told_to_end: spec.told_to_end,
+            program: lease::program(&spec.artifact.sha256, &spec.args),
             spec: Some(spec),
             ids: Ids::new(seed),
             tickets: Tickets::default(),
@@ -408,8 +411,10 @@ impl JobManager {
                 view
             }
             Phase::Ended => return,
-            Phase::StandingBy(_) => {
-                ClusterView { readiness: Readiness::StandingBy, ..self.frame.starting(now) }
+            Phase::StandingBy(standby) => {
+                let readiness =
+                    if standby.differs() { Readiness::StandingByDifferent } else { Readiness::StandingBy };
+                ClusterView { readiness, ..self.frame.starting(now) }
             }
             Phase::Opening | Phase::Claiming(_) => self.frame.starting(now),
         };

@@ -31,18 +31,26 @@ pub(crate) struct Standby {
     /// When the next reading begins. `None` while one is under way.
     next: Option<Instant>,
     asked_at: Instant,
+    /// Whether the leader was seen to run something else.
+    differed: bool,
 }
 
 impl Standby {
     /// A standby that begins to read now.
-    pub(crate) fn new(now: Instant, layout: Layout, duration: Duration, tickets: Tickets) -> Self {
+    pub(crate) fn new(
+        now: Instant,
+        layout: Layout,
+        (duration, program): (Duration, u64),
+        tickets: Tickets,
+    ) -> Self {
         Self {
             layout,
-            watch: Watch::new(duration),
+            watch: Watch::new(duration, program),
             interval: duration / READINGS,
             requests: Storage::new(tickets),
             next: Some(now),
             asked_at: now,
+            differed: false,
         }
     }
 
@@ -67,6 +75,17 @@ impl Standby {
     /// Whether the newest leadership is led, and not only claimed.
     pub(crate) fn is_led(&self) -> bool {
         self.watch.is_led()
+    }
+
+    /// Whether the leader runs something else than this JobManager.
+    pub(crate) fn differs(&self) -> bool {
+        self.watch.differs()
+    }
+
+    /// The same, if it was not so at the last call.
+    pub(crate) fn begins_to_differ(&mut self) -> bool {
+        let differs = self.differs();
+        differs && !std::mem::replace(&mut self.differed, differs)
     }
 
     /// The newest leadership, if it has a lease that its leader has neither released nor ended.

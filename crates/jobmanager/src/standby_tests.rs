@@ -23,12 +23,12 @@ impl Driven {
     fn start() -> Self {
         let layout = Layout::new(&Location("/c".into()), "default", "job");
         let now = Instant::from_millis(1_000);
-        let standby = Standby::new(now, layout.clone(), DURATION, Tickets::default());
+        let standby = Standby::new(now, layout.clone(), (DURATION, 7), Tickets::default());
         Self { standby, layout, now, newest: None, lease: None, is_away: false, takes: Duration::ZERO }
     }
 
     fn renew(&mut self, renewals: u64, tenure: Tenure) {
-        self.lease = Some(Lease { renewals, duration: DURATION, tenure });
+        self.lease = Some(Lease { renewals, duration: DURATION, tenure, program: 7 });
     }
 
     /// Lets it read for this time, or until it does not wait any more.

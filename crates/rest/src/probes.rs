@@ -27,6 +27,9 @@ fn readiness(readiness: Readiness) -> Response {
         Readiness::Leading => "",
         Readiness::Starting => "not the leader yet",
         Readiness::StandingBy => "another JobManager leads",
+        Readiness::StandingByDifferent => {
+            "another JobManager leads, with another executable or other arguments than this one has"
+        }
         Readiness::StorageSilent => "the checkpoint storage does not answer",
     };
     answer(readiness == Readiness::Leading, problem)

@@ -54,7 +54,7 @@ impl Leader {
     pub fn of(view: &ClusterView) -> Self {
         let status = match view.readiness {
             Readiness::Starting => LeaderStatus::Starting,
-            Readiness::StandingBy => LeaderStatus::StandingBy,
+            Readiness::StandingBy | Readiness::StandingByDifferent => LeaderStatus::StandingBy,
             Readiness::Leading | Readiness::StorageSilent => LeaderStatus::Leading,
         };
         let (takeover, reason) = match view.leadership.takeover.clone() {

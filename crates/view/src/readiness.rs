@@ -8,6 +8,8 @@ pub enum Readiness {
     Starting,
     /// Another JobManager leads the job.
     StandingBy,
+    /// Another JobManager leads the job, with another executable or other arguments than this one has.
+    StandingByDifferent,
     /// It leads its job, or shows the one that has ended.
     Leading,
     /// It leads its job, but the checkpoint storage has not answered for some time.

@@ -20,6 +20,14 @@ const RENEWALS: u32 = 3;
 /// The most renewals at once: those of two durations. If all of them hang, more would as well.
 const MAX_UNDER_WAY: usize = 2 * RENEWALS as usize;
 
+/// What does not change about a lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Terms {
+    pub(crate) duration: Duration,
+    /// What the JobManager runs.
+    pub(crate) program: u64,
+}
+
 /// A lease, and when it is renewed.
 pub(crate) struct Renewals {
     place: LeasePlace,
@@ -34,8 +42,9 @@ pub(crate) struct Renewals {
 
 impl Renewals {
     /// The lease of a leadership that is claimed, which is written at once.
-    pub(crate) fn new(now: Instant, place: LeasePlace, duration: Duration, tickets: Tickets) -> Self {
-        let lease = Lease { renewals: 0, duration, tenure: Tenure::Claiming };
+    pub(crate) fn new(now: Instant, place: LeasePlace, terms: Terms, tickets: Tickets) -> Self {
+        let Terms { duration, program } = terms;
+        let lease = Lease { renewals: 0, duration, tenure: Tenure::Claiming, program };
         Self { place, lease, requests: Storage::new(tickets), accepted: 0, next: now }
     }
 

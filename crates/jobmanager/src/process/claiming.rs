@@ -5,7 +5,7 @@ use crate::error::JobManagerError;
 use crate::leadership::claim::{Claim, Claimed, Question};
 use crate::leadership::{ClaimReason, Claimant, LostRace};
 use crate::lease::LeasePlace;
-use crate::lease::renewals::Renewals;
+use crate::lease::renewals::{Renewals, Terms};
 use crate::schedule;
 use crate::settings::StartMode;
 use crate::standby::Standby;
@@ -56,7 +56,7 @@ impl JobManager {
 
     /// Waits until no other JobManager leads.
     fn stand_by(&mut self, now: Instant, duration: Duration, out: &mut Vec<Output>) {
-        let standby = Standby::new(now, self.layout.clone(), duration, self.tickets.clone());
+        let standby = Standby::new(now, self.layout.clone(), (duration, self.program), self.tickets.clone());
         self.phase = Phase::StandingBy(Box::new(standby));
         self.on_time(now, out);
     }
@@ -147,6 +147,12 @@ impl JobManager {
         if standby.has_seen_leader() && !std::mem::replace(&mut self.has_stood_by, true) {
             tracing::info!("another JobManager leads the job: standing by");
         }
+        if standby.begins_to_differ() {
+            tracing::warn!(
+                "this standby has another executable or other arguments than the JobManager that leads: it takes over only if no \
+                 other standby does, and the job then restarts from its last checkpoint. Start it with those of the leader"
+            );
+        }
         if self.told_to_end && standby.is_led() {
             return self.exit(0, "another JobManager has taken the job over".to_owned(), out);
         }
@@ -169,9 +175,14 @@ impl JobManager {
         let progress = claiming.claim.answered(now, question, result);
         let held = claiming.claim.held();
         if claiming.lease.as_ref().map(Renewals::epoch) != held {
-            let (layout, tickets) = (&self.layout, &self.tickets);
+            let (layout, tickets, program) = (&self.layout, &self.tickets, self.program);
             let hold = |(epoch, duration)| {
-                Renewals::new(now, LeasePlace::new(layout, epoch), duration, tickets.clone())
+                Renewals::new(
+                    now,
+                    LeasePlace::new(layout, epoch),
+                    Terms { duration, program },
+                    tickets.clone(),
+                )
             };
             claiming.lease = held.zip(self.settings.lease_duration).map(hold);
         }
