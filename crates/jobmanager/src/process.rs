@@ -352,6 +352,7 @@ impl JobManager {
     /// Enters the next phase if the current one has ended.
     fn follow(&mut self, now: Instant, out: &mut Vec<Output>) {
         self.step_down(out);
+        self.hand_over_after_cut(now, out);
         if let Phase::Leading(led) = &self.phase
             && let Some(end) = led.leader.end.clone()
         {

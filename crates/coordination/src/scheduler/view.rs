@@ -104,6 +104,12 @@ pub struct View<'a> {
 }
 
 impl<'a> View<'a> {
+    /// Whether a live rescale has cut and is not committed. A leader that is lost then costs a restart.
+    pub fn is_cutting(&self) -> bool {
+        let live = self.rescales.current().and_then(|rescale| rescale.live.as_ref());
+        live.is_some_and(|live| live.has_cut())
+    }
+
     pub(super) fn new(
         ctx: &'a Context,
         state: StateName,

@@ -8,11 +8,21 @@ use reflow_coordination::event::Event;
 use reflow_env::Output;
 use reflow_types::Instant;
 use reflow_view::{CommandError, Reply};
+use std::time::Duration;
+
+/// How long a hand-over waits for the cut of a live rescale. Orchestrators kill a process 30 s after SIGTERM by default.
+const CUT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What a JobManager does that was told to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Leaving {
     No,
+    /// It waits, at most until this moment, until a live rescale has committed its cut or was rolled back, because the next leader
+    /// would restart the job. It hands the job over then, and ends if `ends`.
+    WaitsForCut {
+        until: Instant,
+        ends: bool,
+    },
     /// It waits until this moment for a standby to take the job over, and ends then.
     HandsOver(Instant),
     /// It waits as well, and then stands by, or leads on if nobody takes the job over.
@@ -38,7 +48,9 @@ impl Led {
     /// Until when it waits for a standby.
     pub(super) fn hand_over_until(&self) -> Option<Instant> {
         match self.leaving {
-            Leaving::HandsOver(until) | Leaving::Transfers(until) => Some(until),
+            Leaving::WaitsForCut { until, .. } | Leaving::HandsOver(until) | Leaving::Transfers(until) => {
+                Some(until)
+            }
             Leaving::No | Leaving::Suspends => None,
         }
     }
@@ -47,21 +59,49 @@ impl Led {
 impl JobManager {
     /// Handles SIGTERM. A standby takes the job over, if there is one.
     pub(super) fn on_terminate(&mut self, now: Instant, out: &mut Vec<Output>) {
-        if let Phase::Leading(led) = &mut self.phase
-            && let Leaving::Transfers(until) = led.leaving
-        {
-            led.leaving = Leaving::HandsOver(until);
-            return;
-        }
-        if let Phase::Leading(led) = &mut self.phase
-            && led.may_be_left()
-            && let Some(wait) = led.leader.release(now)
-        {
-            tracing::info!("told to end: handing the job over to a standby");
-            led.leaving = Leaving::HandsOver(now + wait);
-            return self.on_time(now, out);
+        if let Phase::Leading(led) = &mut self.phase {
+            match led.leaving {
+                Leaving::Transfers(until) => {
+                    led.leaving = Leaving::HandsOver(until);
+                    return;
+                }
+                Leaving::WaitsForCut { until, ends: false } => {
+                    led.leaving = Leaving::WaitsForCut { until, ends: true };
+                    return;
+                }
+                Leaving::No if led.may_be_left() && self.settings.lease_duration.is_some() => {
+                    tracing::info!("told to end: handing the job over to a standby");
+                    led.leaving = Leaving::WaitsForCut { until: now + CUT_TIMEOUT, ends: true };
+                    return self.hand_over_after_cut(now, out);
+                }
+                _ => {}
+            }
         }
         self.terminate(now, out);
+    }
+
+    /// Hands the job over if that waits for a cut which has ended, or for too long.
+    pub(super) fn hand_over_after_cut(&mut self, now: Instant, out: &mut Vec<Output>) {
+        let Phase::Leading(led) = &mut self.phase else { return };
+        let Leaving::WaitsForCut { until, ends } = led.leaving else { return };
+        let is_over = led.leader.end.is_some() || led.leader.deposed.is_some();
+        if is_over || (led.leader.scheduler.view().is_cutting() && now < until) {
+            return;
+        }
+        led.leaving = Leaving::No;
+        let wait = if led.may_be_left() { led.leader.release(now) } else { None };
+        match wait {
+            Some(wait) if ends => led.leaving = Leaving::HandsOver(now + wait),
+            Some(wait) => led.leaving = Leaving::Transfers(now + wait),
+            None => {
+                let text = "the job is ending: it is not handed over".to_owned();
+                led.answer_transfer(Err(CommandError::Conflict(text)));
+                if ends {
+                    return self.terminate(now, out);
+                }
+            }
+        }
+        self.on_time(now, out);
     }
 
     /// It has handed the job over before, and its successor was lost before it led.
@@ -72,6 +112,9 @@ impl JobManager {
     /// No standby has taken the job over.
     pub(super) fn stop_waiting(&mut self, now: Instant, out: &mut Vec<Output>) {
         let Phase::Leading(led) = &mut self.phase else { return };
+        if matches!(led.leaving, Leaving::WaitsForCut { .. }) {
+            return self.hand_over_after_cut(now, out);
+        }
         tracing::info!("there is no standby");
         let ends = matches!(led.leaving, Leaving::HandsOver(_));
         led.leaving = Leaving::No;
@@ -94,17 +137,15 @@ impl JobManager {
             let text = "the job or this JobManager is ending: it is not handed over".to_owned();
             return asked.answer(Err(CommandError::Conflict(text)));
         }
-        match led.leader.release(now) {
-            None => asked.answer(Err(CommandError::Conflict(
+        if self.settings.lease_duration.is_none() {
+            return asked.answer(Err(CommandError::Conflict(
                 "this JobManager has no standby: set high-availability.type to storage, and start a second one".to_owned(),
-            ))),
-            Some(wait) => {
-                tracing::info!("asked to hand the job over to a standby");
-                led.leaving = Leaving::Transfers(now + wait);
-                led.transfer = Some(asked);
-                self.on_time(now, out);
-            }
+            )));
         }
+        tracing::info!("asked to hand the job over to a standby");
+        led.leaving = Leaving::WaitsForCut { until: now + CUT_TIMEOUT, ends: false };
+        led.transfer = Some(asked);
+        self.hand_over_after_cut(now, out);
     }
 
     /// Ends without a standby.

@@ -577,3 +577,17 @@ fn checkpoints_that_fail_do_not_make_a_live_rescale_a_restart() {
     world.pass(seconds(70));
     assert_eq!((world.parallelism(), world.scheduler.view().restarts), (vec![2, 2, 2], 0));
 }
+
+/// A leader hands its job over before or after that.
+#[test]
+fn a_lost_leader_costs_a_restart_from_the_cut_to_the_commit() {
+    let mut world = growing();
+    world.run_to(LivePhase::CatchUp);
+    assert!(!world.scheduler.view().is_cutting());
+    world.run_to(LivePhase::Cut);
+    assert!(world.scheduler.view().is_cutting());
+    world.run_to(LivePhase::Commit);
+    assert!(world.scheduler.view().is_cutting());
+    world.pass(seconds(10));
+    assert!(!world.scheduler.view().is_cutting());
+}
