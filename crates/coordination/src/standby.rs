@@ -11,6 +11,10 @@ use reflow_types::{Instant, LeaderEpoch};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
+/// The longest time between two attempts of a member to reach a JobManager. It tries all addresses in turn, with pauses of up to a
+/// second, and each for two seconds.
+const ASKS_WITHIN: Duration = Duration::from_secs(10);
+
 /// The lease of a leadership, which its leader renews.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lease {
@@ -31,6 +35,9 @@ pub enum Tenure {
     Claiming,
     /// It renews it.
     Kept,
+    /// It renews it, but no TaskManager or executor has been connected for the lease's duration: a standby that they reach is to
+    /// take over.
+    Offered,
     /// It gives the job up to a standby.
     Released,
     /// The job has failed or was suspended. A JobManager that is started afterwards resumes it.
@@ -78,6 +85,8 @@ pub struct Watch {
     duration: Duration,
     /// What this JobManager runs.
     program: u64,
+    /// When a member asked this JobManager for the first time and the last time in a row, instead of the leader.
+    asked: Option<(Instant, Instant)>,
     /// When the lease was first seen to be released.
     released: Option<(LeaderEpoch, Instant)>,
     /// What was read last, and when it was read for the first time.
@@ -89,7 +98,7 @@ pub struct Watch {
 impl Watch {
     /// `duration` counts as long as the leader has not written its own. `program` is what this JobManager runs.
     pub fn new(duration: Duration, program: u64) -> Self {
-        Self { duration, program, released: None, seen: None, leader_lives: false }
+        Self { duration, program, asked: None, released: None, seen: None, leader_lives: false }
     }
 
     /// The leadership was read by requests of which the first was sent at `asked_at`.
@@ -109,7 +118,8 @@ impl Watch {
                 if asked_at.since(since) >= duration / 2 { Verdict::Released } else { Verdict::Wait }
             }
             Some(Tenure::Released | Tenure::Ended) => Verdict::Released,
-            Some(Tenure::Claiming | Tenure::Kept) | None => {
+            Some(Tenure::Offered) if self.is_asked_for(asked_at, duration) => Verdict::Released,
+            Some(Tenure::Offered | Tenure::Claiming | Tenure::Kept) | None => {
                 let patience = if self.differs() { duration * 2 } else { duration };
                 silence.filter(|silence| *silence >= patience).map_or(Verdict::Wait, Verdict::Silent)
             }
@@ -134,6 +144,20 @@ impl Watch {
         self.leader_lives |= self.seen.is_some();
         self.seen = Some((sighting, now));
         None
+    }
+
+    /// A TaskManager or an executor has asked this JobManager, because it cannot reach the leader or does not know which one leads.
+    pub fn member_asks(&mut self, now: Instant) {
+        let (first, last) = self.asked.unwrap_or((now, now));
+        let goes_on = now.since(last) <= ASKS_WITHIN;
+        self.asked = Some((if goes_on { first } else { now }, now));
+    }
+
+    /// Whether members have asked for long enough that they have tried the leader as well, and still do.
+    fn is_asked_for(&self, now: Instant, duration: Duration) -> bool {
+        self.asked.is_some_and(|(first, last)| {
+            now.since(last) <= ASKS_WITHIN && last.since(first) >= duration && !self.differs()
+        })
     }
 
     /// What was read last, unless a reading has failed since.
@@ -249,6 +273,29 @@ mod tests {
             Verdict::Released,
         );
         check(&[(0, released(2)), (100, kept), (1_700, released(3))], Verdict::Wait);
+    }
+
+    /// The leader is cut off from members, but not from storage.
+    #[test]
+    fn a_standby_that_members_reach_takes_an_offered_job() {
+        let offered = |renewals| {
+            let lease = Lease { renewals, duration: DURATION, tenure: Tenure::Offered, program: OWN };
+            Some(Sighting { epoch: LeaderEpoch(1), lease: Some(lease) })
+        };
+        let mut watch = Watch::new(DURATION, OWN);
+        assert_eq!(watch.read(at(0), at(10), offered(1)), Verdict::Wait, "nobody asks for it");
+        watch.member_asks(at(500));
+        assert_eq!(
+            watch.read(at(1_000), at(1_010), offered(2)),
+            Verdict::Wait,
+            "that one may have found the leader"
+        );
+        watch.member_asks(at(3_500));
+        assert_eq!(watch.read(at(3_600), at(3_610), lease(1, 4)), Verdict::Wait, "the leader has members");
+        assert_eq!(watch.read(at(3_800), at(3_810), offered(5)), Verdict::Released);
+        assert_eq!(watch.read(at(20_000), at(20_010), offered(9)), Verdict::Wait, "they do not ask any more");
+        watch.member_asks(at(21_000));
+        assert_eq!(watch.read(at(21_500), at(21_510), offered(10)), Verdict::Wait);
     }
 
     /// The leader's own duration counts, because it renews in thirds of that.

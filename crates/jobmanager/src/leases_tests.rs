@@ -190,3 +190,24 @@ fn a_standby_with_other_arguments_says_so_and_takes_over_last() {
     other.pass(DURATION);
     assert!(leads(&other));
 }
+
+/// Members that cannot reach the leader ask the standby again and again.
+#[test]
+fn a_standby_that_members_reach_takes_over_from_a_leader_that_they_do_not_reach() {
+    let (mut leader, mut standby) = leader_and_standby();
+    let ask = |standby: &mut World, conn: u64| {
+        let conn = ConnId(ConnId::ACCEPTED + conn);
+        standby.accept(conn, &Hello::TaskManager { id: TaskManagerId(5) });
+        assert_eq!(standby.closed.pop(), Some(conn));
+    };
+    // One that looks for the leader is no reason.
+    ask(&mut standby, 0);
+    go_on(&mut leader, &mut standby, DURATION * 5);
+    assert!(leads(&leader) && !leads(&standby));
+    for conn in 1..5 {
+        ask(&mut standby, conn);
+        go_on(&mut leader, &mut standby, DURATION / 3);
+    }
+    go_on(&mut leader, &mut standby, DURATION);
+    assert!(leads(&standby));
+}

@@ -261,6 +261,11 @@ impl Members {
         }
     }
 
+    /// Whether no TaskManager and no executor is connected.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.peers.is_empty()
+    }
+
     fn identify(&mut self, now: Instant, conn: ConnId, frame: &[u8]) -> Result<(), ProtocolViolation> {
         let hello = Hello::decode(frame)?;
         if let Hello::Executor { id, job, token } = &hello {

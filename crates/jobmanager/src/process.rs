@@ -28,9 +28,11 @@ use reflow_config::Config;
 use reflow_coordination::checkpoint::retention;
 use reflow_coordination::event::Event;
 use reflow_coordination::scheduler::{Identity, Scheduler};
-use reflow_env::{Input, ListenerId, Output, Pauses, Process, Signal, StoreResult, Ticket};
+use reflow_env::{ConnId, Input, ListenerId, Output, Pauses, Process, Signal, StoreResult, Ticket};
+use reflow_protocol::hello::Hello;
 use reflow_types::{Bounds, Instant, JobId};
 use reflow_view::{Cluster, ClusterView, CommandError, LeaderChange, Readiness, Reply};
+use std::collections::BTreeSet;
 use std::time::Duration;
 use termination::Leaving;
 
@@ -71,6 +73,8 @@ pub struct JobManager {
     program: u64,
     /// Whether another JobManager has led since this one was started.
     has_stood_by: bool,
+    /// Connections to a standby that have not said who they are.
+    newcomers: BTreeSet<ConnId>,
     /// Whether it ends as soon as another JobManager leads.
     told_to_end: bool,
     changed: bool,
@@ -123,6 +127,7 @@ impl JobManager {
             settings,
             bounds,
             clock: spec.clock.clone(),
+            newcomers: BTreeSet::new(),
             told_to_end: spec.told_to_end,
             program: lease::program(&spec.artifact.sha256, &spec.args),
             spec: Some(spec),
@@ -268,7 +273,20 @@ impl JobManager {
     fn on_connection(&mut self, now: Instant, input: Input, out: &mut Vec<Output>) {
         let Phase::Leading(led) = &mut self.phase else {
             match (&mut self.phase, input) {
+                // What connects says first who it is: a standby counts who asks for the leader.
+                (Phase::StandingBy(_), Input::Accepted { conn, .. }) => drop(self.newcomers.insert(conn)),
+                (Phase::StandingBy(standby), Input::Received { conn, frame })
+                    if self.newcomers.remove(&conn) =>
+                {
+                    if Hello::decode(&frame).is_ok() {
+                        standby.member_asks(now);
+                    }
+                    out.push(Output::Close { conn });
+                }
                 (_, Input::Accepted { conn, .. }) => out.push(Output::Close { conn }),
+                (_, Input::Closed { conn, .. } | Input::Silent { conn }) if self.newcomers.remove(&conn) => {
+                    out.push(Output::Close { conn });
+                }
                 (Phase::Shown(led, _), Input::Closed { conn, reason }) => {
                     led.leader.members.closed(now, conn, &reason, out);
                 }

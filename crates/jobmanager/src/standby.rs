@@ -92,7 +92,12 @@ impl Standby {
     pub(crate) fn renewed(&self) -> Option<LeaderEpoch> {
         let seen = self.watch.newest()?;
         let lease = seen.lease?;
-        matches!(lease.tenure, Tenure::Claiming | Tenure::Kept).then_some(seen.epoch)
+        matches!(lease.tenure, Tenure::Claiming | Tenure::Kept | Tenure::Offered).then_some(seen.epoch)
+    }
+
+    /// A TaskManager or an executor has asked this JobManager.
+    pub(crate) fn member_asks(&mut self, now: Instant) {
+        self.watch.member_asks(now);
     }
 
     /// This process was paused, and perhaps the leader with it: the time begins anew.

@@ -52,6 +52,8 @@ impl Leader {
     /// Renews the lease if that is due.
     pub(crate) fn renew_lease(&mut self, now: Instant, out: &mut Vec<Output>) {
         if let Some(lease) = &mut self.lease {
+            // Members leave a job that ends.
+            lease.offer_if_alone(now, self.members.is_alone() && self.end.is_none());
             lease.on_time(now, out);
         }
     }

@@ -36,6 +36,8 @@ pub(crate) struct Renewals {
     requests: Storage<u64>,
     /// The highest number that storage has accepted.
     accepted: u64,
+    /// Since when no member has been connected.
+    alone_since: Option<Instant>,
     /// When the next renewal is due.
     next: Instant,
 }
@@ -45,7 +47,7 @@ impl Renewals {
     pub(crate) fn new(now: Instant, place: LeasePlace, terms: Terms, tickets: Tickets) -> Self {
         let Terms { duration, program } = terms;
         let lease = Lease { renewals: 0, duration, tenure: Tenure::Claiming, program };
-        Self { place, lease, requests: Storage::new(tickets), accepted: 0, next: now }
+        Self { place, lease, requests: Storage::new(tickets), accepted: 0, alone_since: None, next: now }
     }
 
     /// The leadership whose lease it is.
@@ -55,6 +57,23 @@ impl Renewals {
 
     pub(crate) fn lease(&self) -> Lease {
         self.lease
+    }
+
+    /// Offers the job to standbys if no member has been connected for the lease's duration, and keeps it if one is. `is_alone` is
+    /// whether none is connected now.
+    pub(crate) fn offer_if_alone(&mut self, now: Instant, is_alone: bool) {
+        self.alone_since = self.alone_since.filter(|_| is_alone).or(is_alone.then_some(now));
+        let is_due = self.alone_since.is_some_and(|since| now.since(since) >= self.lease.duration);
+        match self.lease.tenure {
+            Tenure::Kept if is_due => {
+                tracing::warn!(
+                    "no TaskManager reaches this JobManager: a standby that they reach takes the job over"
+                );
+                self.set(now, Tenure::Offered);
+            }
+            Tenure::Offered if !is_alone => self.set(now, Tenure::Kept),
+            _ => {}
+        }
     }
 
     /// Changes the tenure, which is written at once.

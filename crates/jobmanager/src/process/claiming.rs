@@ -91,6 +91,7 @@ impl JobManager {
         silence: Option<Duration>,
         out: &mut Vec<Output>,
     ) {
+        out.extend(std::mem::take(&mut self.newcomers).into_iter().map(|conn| Output::Close { conn }));
         let spec = self.spec.as_mut().expect("the job is there until it is taken over");
         if self.has_stood_by {
             // It goes on with the job that it has waited for. What its own start asks for is of no more concern.

@@ -25,7 +25,7 @@ impl Claim {
     pub(super) fn take_lease(&mut self, newest: LeaderEpoch, answer: StoreResult) {
         let tenure = LeasePlace::lease_in(answer).ok().flatten().map(|lease| lease.tenure);
         match tenure {
-            Some(Tenure::Claiming | Tenure::Kept) => self.step = Step::Leased(newest),
+            Some(Tenure::Claiming | Tenure::Kept | Tenure::Offered) => self.step = Step::Leased(newest),
             Some(Tenure::Released | Tenure::Ended) | None => self.read_record(newest),
         }
     }
