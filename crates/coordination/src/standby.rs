@@ -7,7 +7,7 @@
 //!
 //! Pure: what was read goes in, a [`Verdict`] comes out. Where the lease is kept is not known here.
 
-use reflow_types::{Instant, LeaderEpoch};
+use reflow_types::{Instant, LeaderEpoch, injected_fault};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -58,7 +58,10 @@ impl Sighting {
     /// out late, after a newer one.
     fn is_newer_than(&self, seen: &Self) -> bool {
         match (self.lease, seen.lease) {
-            (Some(lease), Some(former)) if self.epoch == seen.epoch => lease.renewals > former.renewals,
+            (Some(lease), Some(former)) if self.epoch == seen.epoch => {
+                lease.renewals > former.renewals
+                    && !injected_fault::is_active("lease_claimed_while_it_is_renewed")
+            }
             _ => self != seen,
         }
     }

@@ -185,6 +185,8 @@ pub(crate) struct Claimant {
     /// The clock of the start time.
     pub(crate) clock: String,
     pub(crate) lost_race: LostRace,
+    /// The newest leadership that it has watched as a standby, 0 for none: it has not decided to claim the job from any other.
+    pub(crate) watched: Option<LeaderEpoch>,
     /// Whether it has seen that the lease of the newest leadership is not renewed.
     pub(crate) lease_is_silent: bool,
     /// Whether it has stood by. Then an end is always that of the job that it has waited for.

@@ -30,7 +30,7 @@ use reflow_coordination::event::Event;
 use reflow_coordination::scheduler::{Identity, Scheduler};
 use reflow_env::{ConnId, Input, ListenerId, Output, Pauses, Process, Signal, StoreResult, Ticket};
 use reflow_protocol::hello::Hello;
-use reflow_types::{Bounds, Instant, JobId};
+use reflow_types::{Bounds, Instant, JobId, LeaderEpoch, injected_fault};
 use reflow_view::{Cluster, ClusterView, CommandError, LeaderChange, Readiness, Reply};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -75,6 +75,8 @@ pub struct JobManager {
     has_stood_by: bool,
     /// Connections to a standby that have not said who they are.
     newcomers: BTreeSet<ConnId>,
+    /// The leadership from which it claims the job.
+    watched: Option<LeaderEpoch>,
     /// Whether it ends as soon as another JobManager leads.
     told_to_end: bool,
     changed: bool,
@@ -128,6 +130,7 @@ impl JobManager {
             bounds,
             clock: spec.clock.clone(),
             newcomers: BTreeSet::new(),
+            watched: None,
             told_to_end: spec.told_to_end,
             program: lease::program(&spec.artifact.sha256, &spec.args),
             spec: Some(spec),
@@ -356,6 +359,9 @@ impl JobManager {
         led.answer_transfer(Ok(Reply::Accepted));
         let (hands_over, suspends) =
             (matches!(led.leaving, Leaving::HandsOver(_)), led.leaving == Leaving::Suspends);
+        if hands_over && injected_fault::is_active("leader_stays_after_its_hand_over") {
+            return;
+        }
         if hands_over || suspends {
             let reason = format!("another JobManager has taken over job {name} (leadership {epoch})");
             return self.exit(if hands_over { HANDS_OVER } else { 0 }, reason, out);

@@ -72,6 +72,11 @@ impl Standby {
         self.watch.has_seen_leader()
     }
 
+    /// The newest leadership.
+    pub(crate) fn newest(&self) -> Option<LeaderEpoch> {
+        self.watch.newest().map(|seen| seen.epoch)
+    }
+
     /// Whether the newest leadership is led, and not only claimed.
     pub(crate) fn is_led(&self) -> bool {
         self.watch.is_led()

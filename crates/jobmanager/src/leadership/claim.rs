@@ -305,6 +305,10 @@ impl Claim {
         self.history.clear();
         self.search = Search::default();
         self.epoch = last.unwrap_or_default().max(self.highest_seen).next();
+        if self.by.watched.take().is_some_and(|watched| watched != last.unwrap_or_default()) {
+            self.step = Step::Behind;
+            return;
+        }
         match last {
             Some(last) => self.read_lease(last),
             None if injected_fault::is_active("job_without_epochs_begun_anew") => self.create_fresh_epoch(),

@@ -13,7 +13,7 @@ use crate::storage::{Storage, Tickets};
 use reflow_config::options;
 use reflow_coordination::standby::{Tenure, Verdict};
 use reflow_env::{Location, Output, StoreResult, Ticket};
-use reflow_types::{Instant, JobId};
+use reflow_types::{Instant, JobId, LeaderEpoch};
 use reflow_view::LeaderChangeCause;
 use std::time::Duration;
 
@@ -63,6 +63,8 @@ impl JobManager {
 
     /// Handles what a standby has found.
     fn decide_claim(&mut self, now: Instant, verdict: Verdict, out: &mut Vec<Output>) {
+        let Phase::StandingBy(standby) = &self.phase else { return };
+        let newest = standby.newest().unwrap_or_default();
         let (cause, silence) = match verdict {
             Verdict::Wait => return,
             Verdict::NoLeader => (LeaderChangeCause::Started, None),
@@ -81,6 +83,8 @@ impl JobManager {
                 (LeaderChangeCause::LeaseExpired, Some(silence))
             }
         };
+        let watched = if verdict == Verdict::NoLeader { LeaderEpoch(0) } else { newest };
+        self.watched = self.settings.lease_duration.map(|_| watched);
         self.claim(now, cause, silence, out);
     }
 
@@ -117,6 +121,7 @@ impl JobManager {
                 None => LostRace::TakeNext,
                 Some(_) => LostRace::StandBy,
             },
+            watched: self.watched.take(),
             lease_is_silent: cause == LeaderChangeCause::LeaseExpired,
             has_stood_by: self.has_stood_by,
             reason: ClaimReason { cause, silence, at: now.as_millis() },

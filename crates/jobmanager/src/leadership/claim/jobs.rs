@@ -2,7 +2,8 @@
 //! jobs of the name.
 
 use super::{Claim, Purpose, Step, end_in, get};
-use crate::leadership::{CompletedRecord, EndedRecord, LeadershipError};
+use crate::layout::epochs_in;
+use crate::leadership::{CompletedRecord, EndedRecord, LeadershipError, LostRace};
 use crate::record;
 use reflow_coordination::manifest;
 use reflow_env::{ObjectMeta, StoreOp, StoreReply, StoreResult};
@@ -45,6 +46,10 @@ impl Claim {
     }
 
     pub(super) fn take_jobs(&mut self, objects: &[ObjectMeta]) {
+        if self.by.lost_race == LostRace::StandBy && has_later_epoch(objects, self.earlier.last()) {
+            self.step = Step::Behind; // another one has claimed the job since the epochs were listed
+            return;
+        }
         let jobs = self.by.layout.jobs(objects);
         for job in &jobs.ended {
             self.question(Purpose::Mark(*job), get(self.by.layout.ended(*job)));
@@ -146,4 +151,11 @@ impl Claim {
         self.highest_seen = self.highest_seen.max(epoch);
         self.epoch = self.epoch.max(epoch.next());
     }
+}
+
+/// Whether a listing of everything has a later epoch than this one.
+fn has_later_epoch(objects: &[ObjectMeta], newest: Option<&LeaderEpoch>) -> bool {
+    let is_record = |object: &&ObjectMeta| object.at.0.contains("/epochs/");
+    let records: Vec<ObjectMeta> = objects.iter().filter(is_record).cloned().collect();
+    epochs_in(&records).last() > newest
 }
