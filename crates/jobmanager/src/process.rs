@@ -359,7 +359,7 @@ impl JobManager {
         led.answer_transfer(Ok(Reply::Accepted));
         let (hands_over, suspends) =
             (matches!(led.leaving, Leaving::HandsOver(_)), led.leaving == Leaving::Suspends);
-        if hands_over && injected_fault::is_active("leader_stays_after_its_hand_over") {
+        if (hands_over || suspends) && injected_fault::is_active("leader_stays_after_its_hand_over") {
             return;
         }
         if hands_over || suspends {

@@ -20,10 +20,11 @@ pub enum Only {
 
 const ADOPTION: &[Only] = &[Only::Scenario(Scenario::Adoption)];
 const PIPELINES: &[Only] = &[Only::Job("Pipelines"), Only::Scenario(Scenario::UserFailures)];
+const STANDBY: &[Only] = &[Only::Scenario(Scenario::Standby)];
 const DIRECTED: &[Only] = &[Only::Scenario(Scenario::DirectedRescales)];
 
 /// All injected faults.
-pub const ALL: [InjectedFault; 31] = [
+pub const ALL: [InjectedFault; 34] = [
     ("barrier_not_awaited", &[]),
     ("group_restored_twice", &[]),
     ("offset_after_barrier", &[]),
@@ -61,6 +62,9 @@ pub const ALL: [InjectedFault; 31] = [
     ("records_under_way_lost", &[Only::Job("OrderedAsyncCalls")]),
     ("region_restarted_from_an_older_checkpoint", PIPELINES),
     ("enumerators_of_all_regions_restored", PIPELINES),
+    ("lease_claimed_while_it_is_renewed", STANDBY),
+    ("released_lease_kept", STANDBY),
+    ("leader_stays_after_its_hand_over", STANDBY),
 ];
 
 /// The number of seeds within which a fault must be found.

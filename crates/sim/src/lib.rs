@@ -18,6 +18,7 @@ pub mod cluster;
 pub mod faults;
 pub mod frame_text;
 pub mod injected_faults;
+pub mod leases;
 pub mod liveness;
 pub mod phase;
 pub mod redone;

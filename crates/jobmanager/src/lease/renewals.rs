@@ -11,7 +11,7 @@ use super::LeasePlace;
 use crate::storage::{Storage, Tickets};
 use reflow_coordination::standby::{Lease, Tenure};
 use reflow_env::{Output, StoreResult, Ticket};
-use reflow_types::{Instant, LeaderEpoch};
+use reflow_types::{Instant, LeaderEpoch, injected_fault};
 use std::time::Duration;
 
 /// How often a lease is renewed within its duration, so that standbys see that two renewals are missing.
@@ -88,6 +88,9 @@ impl Renewals {
             // From the beginning of this one, however long storage takes.
             self.next = now + self.lease.duration / RENEWALS;
             out.push(self.requests.ask(self.lease.renewals, self.place.write(self.lease)));
+            if self.lease.tenure == Tenure::Released && injected_fault::is_active("released_lease_kept") {
+                self.lease.tenure = Tenure::Kept;
+            }
         }
     }
 

@@ -128,6 +128,7 @@ impl Cluster {
     /// Handles new epochs. Decisions of a deposed leader count only if its successor finds them, which is not
     /// visible here, so they are removed from the changes.
     pub(super) fn look_at_epochs(&mut self, changes: &mut Vec<Change>) {
+        self.look_at_leases(changes);
         for Change { name, by, kind } in changes.iter() {
             // Nothing tells executors of a job that has ended what became of a savepoint, and its JobManager may be
             // frozen for minutes.

@@ -21,6 +21,7 @@ mod user;
 use crate::chaos::Trouble;
 use crate::check::{Checker, SAVEPOINTS};
 use crate::faults::{Faults, Probe, RescalePhase, Strikes};
+use crate::leases::Leases;
 use crate::liveness::{Liveness, NO_PROGRESS};
 use crate::rng::Rng;
 use crate::scenario::Scenario;
@@ -123,6 +124,8 @@ pub struct Cluster {
     job_manager_hosts: u64,
     /// The number of epochs that were taken.
     epochs_taken: u64,
+    /// What leaders do with their leases.
+    leases: Leases,
     /// When each epoch's file was written.
     epoch_files: BTreeMap<String, Time>,
     /// The manifest that was deleted last although it was the newest. A user can put it back.
@@ -221,6 +224,7 @@ impl Cluster {
             job_manager_hosts: 1,
             misplaced: None,
             epochs_taken: 0,
+            leases: Leases::default(),
             epoch_files: BTreeMap::new(),
             scenarios,
             task_managers: Vec::new(),

@@ -1,7 +1,7 @@
 //! Two JobManagers of which one leads and the other stands by. One that ends is started again on its host.
 
 use super::{Cluster, JOB_MANAGER_HOST, STANDBY_HOST, Todo};
-use crate::world::ProcessId;
+use crate::world::{Change, ChangeKind, ProcessId};
 use std::time::Duration;
 
 impl Cluster {
@@ -68,6 +68,34 @@ impl Cluster {
         match self.has_standby() {
             true => self.leaders.iter().filter(|leader| leader.epoch.is_some()).count() != 1,
             false => self.leaders.len() != 1,
+        }
+    }
+
+    /// Checks what becomes of leases, and who claims the job.
+    pub(super) fn look_at_leases(&mut self, changes: &[Change]) {
+        if !self.has_standby() {
+            return;
+        }
+        let now = self.world.now();
+        for Change { name, by, kind } in changes {
+            let Some((directory, epoch)) = name.rsplit_once('/') else { continue };
+            let Ok(epoch) = epoch.parse::<u64>() else { continue };
+            let storage = &self.world.storage;
+            let violation = match (directory.rsplit_once('/'), kind) {
+                (Some((_, "epochs")), ChangeKind::Deleted) if by.is_none() => {
+                    self.leases.forget();
+                    None
+                }
+                (Some((root, "epochs")), ChangeKind::Written) => {
+                    let is_damaged = |epoch| storage.is_damaged(&format!("{root}/leases/{epoch:020}"));
+                    self.leases.claimed(now, epoch, *by, is_damaged)
+                }
+                (Some((_, "leases")), ChangeKind::Written | ChangeKind::Replaced) => {
+                    storage.get(name).and_then(|body| self.leases.written(now, epoch, body))
+                }
+                _ => None,
+            };
+            violation.into_iter().for_each(|violation| self.checker.violate(violation));
         }
     }
 }
