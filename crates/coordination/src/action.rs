@@ -4,13 +4,14 @@ use crate::adoption::Adopted;
 use crate::event::RequestId;
 use crate::manifest::Manifest;
 use bytes::Bytes;
-use reflow_graph::VertexIndex;
+use reflow_graph::{RegionIndex, VertexIndex};
 use reflow_protocol::command::{AttemptCommand, CheckpointCommand, Command};
 use reflow_protocol::deployment::{Attempt, Deployment};
 use reflow_protocol::regions::RegionRestart;
 use reflow_protocol::rescale::Preparation;
 use reflow_protocol::snapshot::OperatorState;
 use reflow_types::{CheckpointId, ExecutorId, SubtaskId};
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use crate::end_state::EndState;
 
@@ -30,6 +31,8 @@ pub enum Action {
         adopted: Box<Adopted>,
         /// The last complete checkpoint, if there is one.
         checkpoint: Option<CheckpointId>,
+        /// The vertices whose state that checkpoint has taken over from an earlier one.
+        taken_over: BTreeMap<VertexIndex, CheckpointId>,
         /// The enumerators' states in that checkpoint: `(operator uid, state)`.
         enumerators: Vec<(String, Bytes)>,
     },
@@ -119,8 +122,14 @@ pub enum Action {
 }
 
 impl Action {
-    /// A command for a checkpoint.
-    pub(crate) fn checkpoint(attempt: Attempt, checkpoint: CheckpointId, command: CheckpointCommand) -> Self {
-        Self::Command(AttemptCommand { attempt, command: Command::Checkpoint { checkpoint, command } })
+    /// A command for a checkpoint, in which some regions do not take part.
+    pub(crate) fn checkpoint(
+        attempt: Attempt,
+        checkpoint: CheckpointId,
+        without: &BTreeSet<RegionIndex>,
+        command: CheckpointCommand,
+    ) -> Self {
+        let command = Command::Checkpoint { checkpoint, without: without.clone(), command };
+        Self::Command(AttemptCommand { attempt, command })
     }
 }

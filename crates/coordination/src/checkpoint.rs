@@ -9,11 +9,12 @@
 //! - An object that a retained, the restored or a pending checkpoint names is not deleted.
 //!
 //! Reading order: [`coordinator`] (its inputs), `decision` (how a checkpoint ends), `pending` (the pending checkpoint),
-//! `deployed` (the attempt), `cut` (how the attempt's graph changes), `queue` (waiting requests), [`chain`] (which runs hold
+//! `deployed` (the attempt), `absence` (regions that do not take part), `cut` (how the attempt's graph changes), `queue` (waiting requests), [`chain`] (which runs hold
 //! which key groups), [`retention`] (what is kept and what is deleted), [`recovery`] (what a new JobManager finds),
 //! [`fallback`] (if that is damaged), [`stats`] (statistics for users). The design is described in
 //! `docs/design/checkpoints.md`.
 
+mod absence;
 pub mod chain;
 pub mod coordinator;
 mod cut;

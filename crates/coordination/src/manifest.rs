@@ -9,7 +9,7 @@ pub mod wire;
 
 use crate::end_state::EndState;
 use bytes::Bytes;
-use reflow_graph::{DeclaredState, Operator};
+use reflow_graph::{DeclaredState, JobGraph, Operator, VertexIndex};
 use reflow_protocol::snapshot::{AfterBarrier, OperatorState, RunRef, StateFormat};
 use reflow_types::{
     CheckpointId, JobId, KeyGroupSet, MaxParallelism, OwnershipTable, SubtaskId, Timestamp, VertexId,
@@ -76,6 +76,10 @@ pub struct VertexState {
     pub max_parallelism: MaxParallelism,
     /// The ownership table, for keyed vertices.
     pub table: Option<OwnershipTable>,
+    /// The last checkpoint in which its subtasks took part. That is the manifest's own, or an earlier one from which this
+    /// state was taken over because the region was being restarted. Written like `lineage`.
+    #[serde(skip)]
+    pub taken_in: CheckpointId,
     /// The lowest watermark of its subtasks at the barrier.
     pub watermark: Timestamp,
     /// Keyed state by owner. The groups of the entries are disjoint.
@@ -182,6 +186,13 @@ impl Manifest {
             largest.operator_bytes(),
             sent(largest) - largest.operator_bytes()
         ))
+    }
+
+    /// The vertices of a job whose state was taken over from an earlier checkpoint, with that.
+    pub fn taken_over(&self, job: &JobGraph) -> BTreeMap<VertexIndex, CheckpointId> {
+        let older = self.vertices.iter().filter(|vertex| vertex.taken_in != self.checkpoint);
+        let numbered = older.filter_map(|vertex| Some((job.find(vertex.vertex)?.0, vertex.taken_in)));
+        numbered.collect()
     }
 
     /// Whether it has the operators' names and the schemas of their states. Earlier releases did not write them.

@@ -63,6 +63,14 @@ impl Running {
         self.record.graph.find(subtask).or_else(next).map(|(vertex, ..)| regions.region(vertex))
     }
 
+    /// The subtasks of some regions, in both graphs.
+    pub(super) fn subtasks_of(&self, regions: &Regions, some: &BTreeSet<RegionIndex>) -> BTreeSet<SubtaskId> {
+        let next = self.next.iter().flat_map(|next| next.graph.subtasks());
+        let of_regions = self.record.graph.subtasks().chain(next);
+        let of_regions = of_regions.filter(|(vertex, ..)| some.contains(&regions.region(*vertex)));
+        of_regions.map(|(_, _, subtask)| subtask.id).collect()
+    }
+
     /// Takes the subtasks of regions, which end.
     pub(super) fn end_regions(
         &mut self,
@@ -70,10 +78,7 @@ impl Running {
         ended: &BTreeSet<RegionIndex>,
     ) -> BTreeSet<SubtaskId> {
         self.ended.extend(ended);
-        let next = self.next.iter().flat_map(|next| next.graph.subtasks());
-        let of_regions = self.record.graph.subtasks().chain(next);
-        let of_regions = of_regions.filter(|(vertex, ..)| ended.contains(&regions.region(*vertex)));
-        let subtasks: BTreeSet<SubtaskId> = of_regions.map(|(_, _, subtask)| subtask.id).collect();
+        let subtasks = self.subtasks_of(regions, ended);
         self.subtasks.retain(|id, _| !subtasks.contains(id));
         self.finished.retain(|id| !subtasks.contains(id));
         self.record.fail(&subtasks);
@@ -200,7 +205,7 @@ impl Building {
             // It has taken part in no checkpoint since its subtasks have ended.
             let (graph, highest) = (building.graph.clone(), running.record.highest);
             running.record = Record::new(graph, building.deployment.checkpoint);
-            running.record.highest = highest;
+            running.record.highest = running.record.highest.max(highest);
         }
         running.record.take_graph(building.graph.clone());
         running.record.version = building.version;
@@ -255,7 +260,7 @@ impl Building {
             let restored = Restored {
                 state: self.restore.remove(&subtask.id).unwrap_or_default(),
                 first_checkpoint: self.deployment.first_checkpoint,
-                checkpoint: self.deployment.checkpoint,
+                checkpoint: self.deployment.taken_in(vertex),
                 then: self.deployment.then,
             };
             let task = builder.build(wiring, restored, None);

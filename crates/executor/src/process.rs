@@ -199,16 +199,16 @@ impl Executor {
 
     fn handle_command(&mut self, now: Instant, command: Command, out: &mut Vec<Output>) {
         if let Some(running) = &mut self.running {
-            if let Command::Checkpoint { checkpoint, command } = &command
+            if let Command::Checkpoint { checkpoint, command, .. } = &command
                 && running.record.is_known(*checkpoint, command)
             {
                 return;
             }
             let epoch = self.job_manager.followed().unwrap_or(running.attempt.epoch);
-            running.record.on_command(epoch, &command);
+            running.record.on_command(epoch, &self.regions, &command);
         }
         match command {
-            Command::Checkpoint { checkpoint, command } => {
+            Command::Checkpoint { checkpoint, without, command } => {
                 if let CheckpointCommand::Trigger(SnapshotKind { cut: Some(cut), .. }) = &command
                     && let Some(running) = &mut self.running
                 {
@@ -216,7 +216,7 @@ impl Executor {
                         builder(&self.options, &self.credentials, &self.regions, &self.hub, &self.slots);
                     running.begin_cut(&builder, cut.version);
                 }
-                self.slots().send_to_all(|| SlotCommand::Checkpoint(checkpoint, command.clone()));
+                self.send_to_participants(checkpoint, &without, &command);
             }
             Command::Subtask { subtask, command } => {
                 self.send_to_subtask(subtask, SlotCommand::Subtask(subtask, command));

@@ -126,6 +126,7 @@ fn the_memory_limit_holds_in_every_state() {
         restore: vec![],
         first_checkpoint: FirstCheckpoint::Changes,
         checkpoint: None,
+        taken_over: Default::default(),
         then: AfterBarrier::Continue,
     };
     let deployment = Box::new(deployment);
@@ -276,6 +277,7 @@ fn wide(driven: &mut Driven, parallelism: u64) -> (ToExecutor, Arc<AtomicU64>) {
         restore: vec![],
         first_checkpoint: FirstCheckpoint::Changes,
         checkpoint: None,
+        taken_over: Default::default(),
         then: AfterBarrier::Continue,
     });
     (ToExecutor::Deploy { deployment, addresses: vec![] }, built)

@@ -3,7 +3,7 @@
 //! All commands and reports of the attempt pass through the executor, so it knows what the JobManager knows of its part: the
 //! status of subtasks, the outcome of checkpoints, and the splits of readers.
 
-use reflow_graph::{DeclaredList, ExecutionGraph, VertexIndex};
+use reflow_graph::{DeclaredList, ExecutionGraph, RegionIndex, Regions, VertexIndex};
 use reflow_protocol::adoption::{ReaderReport, ReportedStatus, SplitNotice, TakenCheckpoint};
 use reflow_protocol::command::{CheckpointCommand, Command, MoreSplits, SplitAssignment, SubtaskCommand};
 use reflow_protocol::report::SubtaskEvent;
@@ -45,8 +45,11 @@ struct Reader {
 }
 
 impl Record {
+    /// An attempt, or a part of it, that begins from the checkpoint `restored`.
     pub(super) fn new(graph: Arc<ExecutionGraph>, restored: Option<CheckpointId>) -> Self {
-        let (version, completed, undecided, highest, status, readers) = Default::default();
+        let (version, completed, undecided, status, readers) = Default::default();
+        // Splits are assigned after it.
+        let highest = restored;
         Self { graph, version, restored, completed, undecided, highest, status, readers }
     }
 
@@ -80,9 +83,11 @@ impl Record {
     }
 
     /// A command is about to be carried out.
-    pub(super) fn on_command(&mut self, epoch: LeaderEpoch, command: &Command) {
+    pub(super) fn on_command(&mut self, epoch: LeaderEpoch, regions: &Regions, command: &Command) {
         match command {
-            Command::Checkpoint { checkpoint, command } => self.on_checkpoint(epoch, *checkpoint, command),
+            Command::Checkpoint { checkpoint, without, command } => {
+                self.on_checkpoint(epoch, *checkpoint, (regions, without), command);
+            }
             Command::Subtask { subtask, command: SubtaskCommand::AssignSplits(assignment) } => {
                 let after = self.highest;
                 if let Some(reader) = self.readers.get_mut(subtask) {
@@ -93,22 +98,40 @@ impl Record {
         }
     }
 
-    fn on_checkpoint(&mut self, epoch: LeaderEpoch, checkpoint: CheckpointId, command: &CheckpointCommand) {
+    fn on_checkpoint(
+        &mut self,
+        epoch: LeaderEpoch,
+        checkpoint: CheckpointId,
+        (regions, without): (&Regions, &BTreeSet<RegionIndex>),
+        command: &CheckpointCommand,
+    ) {
+        let part = TakenCheckpoint { epoch, checkpoint, then: AfterBarrier::Continue };
         match command {
             CheckpointCommand::Trigger(kind) => {
                 self.highest = self.highest.max(Some(checkpoint));
-                let taken = TakenCheckpoint { epoch, checkpoint, then: kind.then };
+                let taken = TakenCheckpoint { then: kind.then, ..part };
                 self.undecided = Some((taken, kind.format));
             }
             CheckpointCommand::NotifyComplete => {
                 let taken = self.undecided.take_if(|(taken, _)| taken.checkpoint == checkpoint);
+                // An executor that was added for a region meanwhile has not got the trigger.
+                let taken =
+                    taken.or_else(|| (!without.is_empty()).then_some((part, StateFormat::Checkpoint)));
                 // The job does not return to a savepoint after which it continues.
                 let counts = |(taken, format): &(TakenCheckpoint, StateFormat)| {
                     *format == StateFormat::Checkpoint || taken.then != AfterBarrier::Continue
                 };
                 if let Some((taken, _)) = taken.filter(counts) {
                     self.completed = Some(taken);
-                    self.readers.values_mut().for_each(|reader| reader.complete(checkpoint));
+                    // The checkpoint has the readers and enumerators of other regions as they were before.
+                    let graph = &self.graph;
+                    let takes_part = |subtask: SubtaskId| {
+                        let vertex = graph.find(subtask).map(|(vertex, ..)| vertex);
+                        vertex.is_none_or(|vertex| !without.contains(&regions.region(vertex)))
+                    };
+                    for (_, reader) in self.readers.iter_mut().filter(|(id, _)| takes_part(**id)) {
+                        reader.complete(checkpoint);
+                    }
                 }
             }
             CheckpointCommand::NotifyAborted => {
@@ -222,13 +245,31 @@ impl Reader {
 mod tests {
     use super::*;
     use bytes::Bytes;
+    use reflow_graph::{ExecutionVertex, JobGraph, Subtask, Vertex};
     use reflow_protocol::command::SnapshotKind;
+    use reflow_types::{Attempt, ExecutorId, SlotId, VertexId};
 
     const READER: SubtaskId = SubtaskId(7);
     const LEADER: LeaderEpoch = LeaderEpoch(3);
 
+    /// Of a job of one vertex.
+    fn regions() -> Regions {
+        let vertex = Vertex {
+            id: VertexId(1),
+            name: "read".into(),
+            operators: Vec::new(),
+            parallelism: None,
+            max_parallelism: None,
+            slot_sharing_group: "default".into(),
+            source: true,
+            keyed: false,
+        };
+        Regions::of(&JobGraph { vertices: vec![vertex], ..JobGraph::default() })
+    }
+
     fn checkpoint(record: &mut Record, id: u64, command: CheckpointCommand) {
-        record.on_command(LEADER, &Command::Checkpoint { checkpoint: CheckpointId(id), command });
+        let command = Command::Checkpoint { checkpoint: CheckpointId(id), without: BTreeSet::new(), command };
+        record.on_command(LEADER, &regions(), &command);
     }
 
     fn trigger(format: StateFormat, then: AfterBarrier) -> CheckpointCommand {
@@ -244,7 +285,7 @@ mod tests {
     fn assign(record: &mut Record, splits: &[&'static [u8]], more: MoreSplits) {
         let splits = splits.iter().map(|split| Bytes::from_static(split)).collect();
         let command = SubtaskCommand::AssignSplits(SplitAssignment { splits, states: vec![], more });
-        record.on_command(LEADER, &Command::Subtask { subtask: READER, command });
+        record.on_command(LEADER, &regions(), &Command::Subtask { subtask: READER, command });
     }
 
     fn reader(record: &Record) -> ReaderReport {
@@ -292,7 +333,7 @@ mod tests {
         let large = Bytes::from(vec![0; MAX_ASSIGNED_BYTES + 1]);
         let assignment = SplitAssignment { splits: vec![large], states: vec![], more: MoreSplits::Possible };
         let command = SubtaskCommand::AssignSplits(assignment);
-        record.on_command(LEADER, &Command::Subtask { subtask: READER, command });
+        record.on_command(LEADER, &regions(), &Command::Subtask { subtask: READER, command });
         assert_eq!((reader(&record).splits, reader(&record).assigned), (1, None));
         for checkpoint_id in [1, 2] {
             checkpoint(&mut record, checkpoint_id, trigger(StateFormat::Checkpoint, AfterBarrier::Continue));
@@ -316,5 +357,36 @@ mod tests {
         record.observe(READER, &SubtaskEvent::Running, None);
         assert!(reader(&record).exhausted);
         assert_eq!(record.subtasks().collect::<Vec<_>>(), [(READER, ReportedStatus::Running)]);
+    }
+
+    #[test]
+    fn a_checkpoint_without_a_region_keeps_the_splits_of_its_readers() {
+        let slot = SlotId { executor: ExecutorId(1), index: 0 };
+        let (subtasks, attempt) = (vec![Subtask { id: READER, slot }], Attempt::default());
+        let vertices = vec![ExecutionVertex { subtasks, table: None, attempt }];
+        let mut record = Record::new(Arc::new(ExecutionGraph { vertices }), Some(CheckpointId(3)));
+        record.add(READER, true, None);
+        assign(&mut record, &[b"a"], MoreSplits::Possible);
+        let without = regions().all();
+        let absent = |record: &mut Record, id: u64, command| {
+            let command =
+                Command::Checkpoint { checkpoint: CheckpointId(id), without: without.clone(), command };
+            record.on_command(LEADER, &regions(), &command);
+        };
+        // The executor was added after the trigger.
+        absent(&mut record, 4, CheckpointCommand::NotifyComplete);
+        let a = (Some(CheckpointId(3)), Bytes::from_static(b"a"));
+        assert_eq!(reader(&record).assigned.as_deref(), Some(&[a.clone()][..]));
+        assert_eq!(record.completed.map(|taken| taken.checkpoint), Some(CheckpointId(4)));
+
+        absent(&mut record, 5, trigger(StateFormat::Checkpoint, AfterBarrier::Continue));
+        assign(&mut record, &[b"b"], MoreSplits::Possible);
+        absent(&mut record, 5, CheckpointCommand::NotifyComplete);
+        let b = (Some(CheckpointId(5)), Bytes::from_static(b"b"));
+        assert_eq!(reader(&record).assigned.as_deref(), Some(&[a, b][..]));
+
+        checkpoint(&mut record, 6, trigger(StateFormat::Checkpoint, AfterBarrier::Continue));
+        checkpoint(&mut record, 6, CheckpointCommand::NotifyComplete);
+        assert_eq!(reader(&record).assigned, Some(vec![]));
     }
 }

@@ -400,8 +400,8 @@ impl Leader {
                 self.metrics.deploy(&deployment.graph);
                 self.deployed.deploy(*deployment, &self.members, out);
             }
-            Action::AdoptAttempt { adopted, checkpoint, enumerators } => {
-                self.adopt(now, &adopted, (checkpoint, &enumerators), out);
+            Action::AdoptAttempt { adopted, checkpoint, taken_over, enumerators } => {
+                self.adopt(now, &adopted, (checkpoint, &taken_over, &enumerators), out);
             }
             Action::CancelAttempt { attempt, executors } => {
                 self.enumerators.stop();
@@ -484,9 +484,10 @@ impl Leader {
     fn command(&mut self, command: AttemptCommand, out: &mut Vec<Output>) {
         let AttemptCommand { attempt, command } = command;
         match command {
-            Command::Checkpoint { checkpoint, command } => {
+            Command::Checkpoint { checkpoint, without, command } => {
                 self.advise_enumerators(checkpoint, &command);
-                self.deployed.send(attempt, Command::Checkpoint { checkpoint, command }, &self.members, out);
+                let command = Command::Checkpoint { checkpoint, without, command };
+                self.deployed.send(attempt, command, &self.members, out);
             }
             Command::Subtask { subtask, command } => self.send_to_subtask(subtask, command, out),
             Command::Rescale { version, command } => {

@@ -11,6 +11,8 @@ use reflow_types::{Data, KeyGroupSet, MaxParallelism, OwnershipTable};
 /// operators is.
 fn complete_without_schemas(checkpoint: u64, build: &str) -> Bytes {
     let mut bytes = complete(checkpoint, build).to_vec();
+    // The empty list of vertices whose state was taken over, which version 5 does not have.
+    bytes.remove(bytes.len() - 5);
     bytes[8..10].copy_from_slice(&5u16.to_le_bytes());
     let end = bytes.len() - 4;
     let checksum = crc32fast::hash(&bytes[..end]).to_le_bytes();
@@ -54,6 +56,7 @@ fn another_build_resumes_if_the_types_of_its_state_fit() {
         operators: graph.vertices[0].operators.clone(),
         max_parallelism: max,
         table: Some(OwnershipTable::initial(max, 1)),
+        taken_in: CheckpointId(1),
         watermark: 0,
         keyed: vec![OwnedRuns {
             groups: KeyGroupSet::all(max),

@@ -8,8 +8,10 @@ use crate::deployment::Attempt;
 use crate::rescale::Cut;
 use crate::snapshot::{AfterBarrier, OperatorState, Restore, StateFormat};
 use bytes::Bytes;
+use reflow_graph::RegionIndex;
 use reflow_types::{CheckpointId, GraphVersion, SubtaskId, Timestamp};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// A command to a running attempt. An executor drops a command for an attempt that it does not run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,8 +23,13 @@ pub struct AttemptCommand {
 /// A command to an attempt.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Command {
-    /// For all tasks of the attempt.
-    Checkpoint { checkpoint: CheckpointId, command: CheckpointCommand },
+    /// For the tasks of the regions that take part in the checkpoint.
+    Checkpoint {
+        checkpoint: CheckpointId,
+        /// The regions that do not take part, because they are being restarted. Usually none.
+        without: BTreeSet<RegionIndex>,
+        command: CheckpointCommand,
+    },
     /// For one subtask.
     Subtask { subtask: SubtaskId, command: SubtaskCommand },
     /// For the executors of the old and of the new graph of a live rescale.

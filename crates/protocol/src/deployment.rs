@@ -4,10 +4,11 @@ use crate::ProtocolError;
 use crate::job_managers::JobManagers;
 use crate::snapshot::{AfterBarrier, FirstCheckpoint, Restore};
 use bytes::Bytes;
-use reflow_graph::ExecutionGraph;
+use reflow_graph::{ExecutionGraph, VertexIndex};
 pub use reflow_types::Attempt;
 use reflow_types::{CheckpointId, ExecutorId, JobId, SubtaskId, TaskManagerId};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// The addresses (`host:port`) at which the executors of an attempt accept data connections.
 pub type Addresses = Vec<(ExecutorId, String)>;
@@ -24,9 +25,19 @@ pub struct Deployment {
     pub first_checkpoint: FirstCheckpoint,
     /// The checkpoint that is restored, if any.
     pub checkpoint: Option<CheckpointId>,
+    /// The vertices whose state that checkpoint has taken over from an earlier one, because they did not take part in it.
+    /// Retained tables know the earlier one.
+    pub taken_over: BTreeMap<VertexIndex, CheckpointId>,
     /// What sources do: `Continue`, or, if the restored checkpoint is the one with which the job ends, what
     /// follows it, as if it had just been completed in this attempt.
     pub then: AfterBarrier,
+}
+
+impl Deployment {
+    /// The last checkpoint in which the subtasks of a vertex took part whose state is restored.
+    pub fn taken_in(&self, vertex: VertexIndex) -> Option<CheckpointId> {
+        self.taken_over.get(&vertex).copied().or(self.checkpoint)
+    }
 }
 
 /// The job's executable. A TaskManager that does not have it fetches `http://HOST:<http_port>/artifacts/<sha256>`,

@@ -19,7 +19,7 @@ use reflow_protocol::failure::{Failure, Fault};
 use reflow_protocol::report::SubtaskEvent;
 use reflow_protocol::rescale::Part;
 use reflow_protocol::snapshot::Restore;
-use reflow_types::{CheckpointId, Instant, SubtaskId};
+use reflow_types::{CheckpointId, Instant, SubtaskId, injected_fault};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -53,8 +53,8 @@ pub enum SlotCommand {
     EndRegion(BTreeSet<SubtaskId>),
     /// Drop the retained state of earlier tasks.
     Forget,
-    /// A command to all tasks.
-    Checkpoint(CheckpointId, CheckpointCommand),
+    /// A command to all tasks but those of regions that do not take part in the checkpoint.
+    Checkpoint { checkpoint: CheckpointId, absent: Arc<BTreeSet<SubtaskId>>, command: CheckpointCommand },
     /// A command to the task of this subtask.
     Subtask(SubtaskId, SubtaskCommand),
     /// Run this task as well. The next graph of a rescale has added it.
@@ -261,11 +261,17 @@ impl Slot {
                 self.events.push(SlotEvent::RegionEnded);
             }
             SlotCommand::Forget => self.retained.clear(),
-            SlotCommand::Checkpoint(checkpoint, command) => self.each(now, |task| match &command {
-                CheckpointCommand::Trigger(kind) => task.trigger(now, checkpoint, kind),
-                CheckpointCommand::NotifyComplete => task.completed(checkpoint),
-                CheckpointCommand::NotifyAborted => task.aborted(checkpoint),
-            }),
+            SlotCommand::Checkpoint { checkpoint, absent, command } => {
+                let takes_part = |subtask| {
+                    !absent.contains(&subtask)
+                        || injected_fault::is_active("checkpoint_with_an_absent_region")
+                };
+                self.each(now, takes_part, |task| match &command {
+                    CheckpointCommand::Trigger(kind) => task.trigger(now, checkpoint, kind),
+                    CheckpointCommand::NotifyComplete => task.completed(checkpoint),
+                    CheckpointCommand::NotifyAborted => task.aborted(checkpoint),
+                });
+            }
             SlotCommand::Subtask(subtask, command) => self.with_task(now, subtask, |task| match command {
                 SubtaskCommand::AssignSplits(SplitAssignment { splits, states, more }) => {
                     task.assign_splits(&splits, states, more);
@@ -291,7 +297,7 @@ impl Slot {
             SlotCommand::CatchUp(subtask, checkpoint, restore) => {
                 self.with_task(now, subtask, |task| task.catch_up(checkpoint, &restore));
             }
-            SlotCommand::Abandon => self.each(now, |task| task.abandon()),
+            SlotCommand::Abandon => self.each(now, |_| true, |task| task.abandon()),
             SlotCommand::HandOver { from, to, part } => {
                 self.with_task(now, to, |task| task.hand_over(from, part));
             }
@@ -348,8 +354,8 @@ impl Slot {
         }
     }
 
-    fn each(&mut self, now: Instant, mut call: impl FnMut(&mut dyn Task)) {
-        for running in &mut self.tasks {
+    fn each(&mut self, now: Instant, which: impl Fn(SubtaskId) -> bool, mut call: impl FnMut(&mut dyn Task)) {
+        for running in self.tasks.iter_mut().filter(|running| which(running.subtask)) {
             if let Some(Err(failure)) = running.run(now, |task| call(task)) {
                 self.events.push(failed(self.attempt, running.subtask, failure));
             }

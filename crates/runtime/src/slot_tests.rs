@@ -49,6 +49,12 @@ impl Task for Noting {
     }
 }
 
+/// A command about checkpoint 1, in which subtask 3 does not take part.
+fn checkpoint(command: CheckpointCommand) -> SlotCommand {
+    let absent = Arc::new(BTreeSet::from([SubtaskId(3)]));
+    SlotCommand::Checkpoint { checkpoint: CheckpointId(1), absent, command }
+}
+
 /// The events of tasks, without the attempt.
 fn reports(port: &SlotPort) -> Vec<(SubtaskId, TaskEvent)> {
     let report = |event| match event {
@@ -90,14 +96,14 @@ fn commands_come_before_steps_and_the_sink_before_the_source() {
         then: AfterBarrier::Continue,
         cut: None,
     };
-    port.send(SlotCommand::Checkpoint(CheckpointId(1), CheckpointCommand::Trigger(kind)));
+    port.send(checkpoint(CheckpointCommand::Trigger(kind)));
     slot.step(Instant(0));
     let begun = ["sink begins checkpoint 1", "source begins checkpoint 1", "sink steps", "source steps"];
     assert_eq!(taken(), begun);
     reports(&port);
 
     // A panic is caught at the edge of its task, which runs no further step.
-    port.send(SlotCommand::Checkpoint(CheckpointId(1), CheckpointCommand::NotifyComplete));
+    port.send(checkpoint(CheckpointCommand::NotifyComplete));
     slot.step(Instant(0));
     assert_eq!(taken(), Vec::<String>::new());
     let failed = reports(&port);

@@ -24,7 +24,7 @@ const STANDBY: &[Only] = &[Only::Scenario(Scenario::Standby)];
 const DIRECTED: &[Only] = &[Only::Scenario(Scenario::DirectedRescales)];
 
 /// All injected faults.
-pub const ALL: [InjectedFault; 34] = [
+pub const ALL: [InjectedFault; 36] = [
     ("barrier_not_awaited", &[]),
     ("group_restored_twice", &[]),
     ("offset_after_barrier", &[]),
@@ -65,6 +65,8 @@ pub const ALL: [InjectedFault; 34] = [
     ("lease_claimed_while_it_is_renewed", STANDBY),
     ("released_lease_kept", STANDBY),
     ("leader_stays_after_its_hand_over", STANDBY),
+    ("enumerators_of_an_absent_region_taken", PIPELINES),
+    ("checkpoint_with_an_absent_region", PIPELINES),
 ];
 
 /// The number of seeds within which a fault must be found.

@@ -22,6 +22,7 @@ pub mod leases;
 pub mod liveness;
 pub mod phase;
 pub mod redone;
+mod regions;
 pub mod report;
 pub mod rng;
 pub mod runs;

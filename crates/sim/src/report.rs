@@ -13,6 +13,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// The number of runs from which every kind of fault must have struck in every phase of a live rescale.
 const RUNS_FOR_ALL_CELLS: u64 = 2_000;
 
+/// The number of restarts of regions from which others must have completed checkpoints during one.
+const RESTARTS_FOR_CHECKPOINTS: u64 = 500;
+
 /// Runs one seed. A panic of a process counts as a violation.
 pub fn run_seed(seed: u64, selection: &Selection, lines: Option<Lines>) -> Outcome {
     let (mut cluster, workload) = Cluster::new(seed, selection, lines);
@@ -54,6 +57,8 @@ pub struct Report {
     pub live_rescales: LiveRescales,
     /// The number of restarts of regions alone.
     pub region_restarts: u64,
+    /// See [`Outcome`].
+    pub without_regions: u64,
     /// See [`Outcome`].
     pub adoptions: (u64, u64),
     /// The numbers of runs, of live rescales begun and of live rescales committed, by kind of job.
@@ -101,6 +106,7 @@ impl Report {
         self.live_rescales.committed += committed;
         self.live_rescales.past_an_end += past_an_end;
         self.region_restarts += outcome.region_restarts;
+        self.without_regions += outcome.without_regions;
         self.adoptions.0 += outcome.adoptions.0;
         self.adoptions.1 += outcome.adoptions.1;
         let of_shape = self.by_shape.entry(outcome.shape).or_default();
@@ -125,11 +131,12 @@ impl Report {
 
     /// Whether the runs pass. Besides the absence of violations, a single run must have had a fault with records
     /// in flight, nearly all of many runs must have had one, and in very many runs each kind of fault must have
-    /// struck in each phase of a live rescale.
+    /// struck in each phase of a live rescale. Checkpoints of regions must have been complete while others restarted.
     pub fn passes(&self) -> bool {
         self.violations.is_empty()
             && self.vacuous.len() as u64 <= self.most_vacuous()
             && (self.runs < RUNS_FOR_ALL_CELLS || self.empty_cells().is_empty())
+            && (self.region_restarts < RESTARTS_FOR_CHECKPOINTS || self.without_regions > 0)
     }
 
     /// How many of the runs may have had no fault in flight: one in twenty, and twice the deviation that so many
@@ -166,6 +173,7 @@ impl Report {
                 "past_an_end": self.live_rescales.past_an_end,
             },
             "region_restarts": self.region_restarts,
+            "checkpoints_without_regions": self.without_regions,
             "adoptions": { "begun": self.adoptions.0, "succeeded": self.adoptions.1 },
             "jobs": self.by_shape.iter().map(|(shape, [runs, begun, committed])| serde_json::json!({
                 "job": shape.to_string(), "runs": runs, "begun": begun, "committed": committed,
@@ -217,7 +225,9 @@ impl fmt::Display for Report {
             f,
             "{begun} live rescales begun, {committed} committed, {past_an_end} of them after an input had ended"
         )?;
-        writeln!(f, "{} times, regions restarted while others ran on", self.region_restarts)?;
+        let Self { region_restarts, without_regions, .. } = self;
+        writeln!(f, "{region_restarts} times, regions restarted while others ran on")?;
+        writeln!(f, "{without_regions} checkpoints were complete meanwhile")?;
         let (begun, succeeded) = self.adoptions;
         writeln!(f, "{begun} JobManagers found a running attempt, {succeeded} adopted it")?;
         writeln!(f, "{restarts} restarts, {rescales} of them rescales; {checkpoints} checkpoints")?;

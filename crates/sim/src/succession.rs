@@ -13,6 +13,7 @@
 
 use crate::world::{ProcessId, Time};
 use reflow_env::ConnId;
+use reflow_graph::RegionIndex;
 use reflow_protocol::control::{ToExecutor, ToTaskManager};
 use reflow_protocol::deployment::Attempt;
 use reflow_types::{CheckpointId, ExecutorId, JobId, LeaderEpoch};
@@ -27,6 +28,8 @@ pub const STEP_DOWN: Duration = Duration::from_secs(120);
 pub struct Completions {
     /// The highest checkpoint of whose completion executors were notified, by the attempt that completed it.
     completed: BTreeMap<Attempt, CheckpointId>,
+    /// The same for each region of a job that has several: the highest checkpoint in which it took part.
+    by_region: BTreeMap<RegionIndex, BTreeMap<Attempt, CheckpointId>>,
     /// The checkpoint from which the first attempt of each epoch began. An epoch that has adopted an attempt began from
     /// that attempt's last complete checkpoint.
     began: BTreeMap<LeaderEpoch, Option<CheckpointId>>,
@@ -49,6 +52,14 @@ impl Completions {
         ))
     }
 
+    /// These regions of a job that has several have taken part in a complete checkpoint.
+    pub fn took_part(&mut self, attempt: Attempt, checkpoint: CheckpointId, regions: BTreeSet<RegionIndex>) {
+        for region in regions {
+            let completed = self.by_region.entry(region).or_default().entry(attempt).or_default();
+            *completed = checkpoint.max(*completed);
+        }
+    }
+
     /// An attempt begins from a checkpoint, which is not known to be damaged. Returns the violation, if any.
     /// Attempts of a deposed leader may begin from any checkpoint, because it may find its checkpoints deleted
     /// and they have no effect. The message may arrive late, so only checkpoints that earlier attempts have
@@ -68,16 +79,21 @@ impl Completions {
         })
     }
 
-    /// Regions of an attempt begin again from a checkpoint, which is not known to be damaged. Returns the violation, if any:
-    /// other regions, or these, have committed more.
-    pub fn restarted(&self, attempt: Attempt, from: Option<CheckpointId>) -> Option<String> {
+    /// A region of an attempt begins with the state of a checkpoint in which it took part, which is not known to be damaged.
+    /// Returns the violation, if any: it has committed more.
+    pub fn restored(
+        &self,
+        attempt: Attempt,
+        region: RegionIndex,
+        from: Option<CheckpointId>,
+    ) -> Option<String> {
         let is_deposed = self.began.range(attempt.epoch.next()..).next().is_some();
-        let (in_attempt, completed) =
-            self.completed.range(..=attempt).max_by_key(|(_, completed)| **completed)?;
+        let completed = self.by_region.get(&region)?;
+        let (in_attempt, completed) = completed.range(..=attempt).max_by_key(|(_, completed)| **completed)?;
         (Some(*completed) > from && !is_deposed).then(|| {
             let from = from.map_or("nothing".to_owned(), |checkpoint| format!("checkpoint {checkpoint}"));
             format!(
-                "regions of attempt {attempt} begin again from {from}, but executors were told in attempt {in_attempt} that {completed} is complete"
+                "region {region} of attempt {attempt} begins from {from}, but executors were told in attempt {in_attempt} that {completed} is complete"
             )
         })
     }
@@ -91,7 +107,8 @@ impl Completions {
     /// The job goes back to this checkpoint or an older one, as a user has allowed.
     pub fn go_back(&mut self, to: Option<CheckpointId>) {
         let to = to.unwrap_or_default();
-        self.completed.values_mut().for_each(|completed| *completed = to.min(*completed));
+        let of_regions = self.by_region.values_mut().flat_map(BTreeMap::values_mut);
+        self.completed.values_mut().chain(of_regions).for_each(|completed| *completed = to.min(*completed));
     }
 
     /// A user has started another job.

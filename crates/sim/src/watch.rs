@@ -3,30 +3,33 @@
 //! - In an attempt, all executors have the same subtasks, and each key group has one owner.
 //! - Attempt numbers only grow at each executor, and no two attempts use the same subtask id.
 //! - Checkpoint ids only grow, at each executor and in each channel.
-//! - Regions that restart begin from the newest complete checkpoint; the subtasks of other regions stay.
+//! - Regions that restart begin from the newest complete checkpoint; the subtasks of other regions stay ([`regions`]).
 //! - A channel's watermark never goes back.
 //! - The watermark of a vertex in a checkpoint is that of the remaining subtasks ([`watermarks`]).
 //! - No attempt begins from an older checkpoint than one of whose completion executors were notified
 //!   ([`succession`]).
 //! - No TaskManager returns to a deposed JobManager ([`succession`]).
 //!
+//! [`regions`]: crate::regions
 //! [`succession`]: crate::succession
 //! [`watermarks`]: crate::watermarks
 
 use crate::faults::{RescalePhase, Step};
 use crate::frame_text::EXECUTOR;
 use crate::phase::Phases;
+use crate::regions::RegionWatch;
 use crate::succession::{Completions, Followers, Registrations};
 use crate::watermarks::Watermarks;
 use crate::world::{Seen, Time};
 use reflow_coordination::manifest::Manifest;
 use reflow_env::ConnId;
-use reflow_graph::ExecutionGraph;
+use reflow_graph::{ExecutionGraph, RegionIndex};
 use reflow_protocol::command::{AttemptCommand, CheckpointCommand, Command, RescaleCommand};
 use reflow_protocol::control::{FromExecutor, ToExecutor, ToTaskManager};
 use reflow_protocol::data::{ChannelId, DataFrame, Payload};
 use reflow_protocol::deployment::{Attempt, Deployment};
 use reflow_protocol::hello::Hello;
+use reflow_protocol::regions::RegionRestart;
 use reflow_protocol::report::{SubtaskEvent, SubtaskReport};
 use reflow_protocol::rescale::{HandOver, Preparation};
 use reflow_protocol::snapshot::{AfterBarrier, StateFormat};
@@ -80,6 +83,7 @@ pub struct Watch {
     completions: Completions,
     followers: Followers,
     watermarks: Watermarks,
+    pub regions: RegionWatch,
     /// The checkpoints from which attempts have begun that were allowed to go back, since the last call that took
     /// them.
     gone_back: Vec<Option<CheckpointId>>,
@@ -118,6 +122,11 @@ pub struct Watch {
 }
 
 impl Watch {
+    /// A watch over a job with these regions.
+    pub fn new(regions: RegionWatch) -> Self {
+        Self { regions, ..Self::default() }
+    }
+
     /// Checks a frame that a process has received.
     pub fn look(&mut self, now: Time, seen: &Seen) {
         if seen.process.starts_with(TASK_MANAGER) {
@@ -180,6 +189,7 @@ impl Watch {
             ToExecutor::Registered { .. } if !self.attempts.is_empty() => self.phases.plan(now),
             ToExecutor::AdoptAttempt { .. } => {
                 self.phases.end(now);
+                self.regions.interrupted();
                 self.under_way = None;
                 if let Some(epoch) = self.registrations.followed(executor)
                     && self.adopted.insert(epoch)
@@ -201,10 +211,12 @@ impl Watch {
                 }
                 let wrong = self.completions.began(deployment.attempt, from);
                 self.violations.extend(wrong.filter(|_| !self.damaged));
+                self.restored(self.regions.restored(&deployment), deployment.attempt);
                 self.deployed(executor, deployment.attempt, deployment.graph);
             }
+            ToExecutor::CancelRegions(_) => self.regions.ended(now),
             ToExecutor::DeployRegions { restart, deployment, .. } => {
-                self.regions_deployed(restart.version, *deployment);
+                self.regions_deployed(&restart, *deployment);
             }
             ToExecutor::PrepareRescale { preparation, .. } => {
                 self.phases.prepare(now, &preparation);
@@ -212,12 +224,14 @@ impl Watch {
             }
             ToExecutor::CancelAttempt { attempt } => {
                 self.canceled.insert(attempt);
+                self.regions.interrupted();
                 self.phases.end(now);
                 self.under_way = None;
             }
             ToExecutor::Command(AttemptCommand { attempt, command }) => match command {
-                Command::Checkpoint { checkpoint, command } => {
-                    self.checkpoint_command(now, executor, attempt, checkpoint, command);
+                Command::Checkpoint { checkpoint, without, command } => {
+                    let took_part = self.regions.others(&without);
+                    self.checkpoint_command(now, (executor, attempt), (checkpoint, took_part), command);
                 }
                 Command::Rescale { version, command } => match command {
                     RescaleCommand::CatchUp { .. } => self.phases.catch_up(now),
@@ -236,13 +250,13 @@ impl Watch {
     fn checkpoint_command(
         &mut self,
         now: Time,
-        executor: &str,
-        attempt: Attempt,
-        checkpoint: CheckpointId,
+        (executor, attempt): (&str, Attempt),
+        (checkpoint, took_part): (CheckpointId, BTreeSet<RegionIndex>),
         command: CheckpointCommand,
     ) {
         match command {
             CheckpointCommand::Trigger(kind) => {
+                self.regions.triggered(now);
                 if let Some(cut) = &kind.cut {
                     self.phases.cut(now);
                     self.watermarks.cut(attempt, checkpoint, cut.version);
@@ -264,6 +278,7 @@ impl Watch {
                 if !self.savepoints.contains(&checkpoint) {
                     let epoch = self.leader_of(executor, attempt);
                     let wrong = self.completions.completed(epoch, attempt, checkpoint);
+                    self.completions.took_part(attempt, checkpoint, took_part);
                     self.violations.extend(wrong.filter(|_| !self.damaged));
                 }
                 self.ending |=
@@ -311,12 +326,14 @@ impl Watch {
             self.rescales += u64::from(parallelisms(before) != parallelisms(&graph));
         }
         self.watermarks.deployed(attempt, &graph);
+        self.regions.deployed(attempt, &graph);
         self.attempts.insert(attempt, graph);
     }
 
     /// Checks the graph after a restart of regions: the subtasks of a vertex are those before or all new.
-    fn regions_deployed(&mut self, version: GraphVersion, deployment: Deployment) {
-        let Deployment { attempt, graph, checkpoint, .. } = deployment;
+    fn regions_deployed(&mut self, restart: &RegionRestart, deployment: Deployment) {
+        let (mut restored, version) = (self.regions.restored(&deployment), restart.version);
+        let Deployment { attempt, graph, .. } = deployment;
         if let Some(known) = self.region_restarts.get(&(attempt, version)) {
             if *known != graph {
                 self.violations
@@ -324,8 +341,9 @@ impl Watch {
             }
             return;
         }
-        let wrong = self.completions.restarted(attempt, checkpoint);
-        self.violations.extend(wrong.filter(|_| !self.damaged));
+        restored.retain(|region, _| restart.regions.contains(region));
+        self.restored(restored, attempt);
+        self.violations.extend(self.regions.restarted(restart, &graph));
         for vertex in &graph.vertices {
             vertex.table.iter().for_each(|table| table.check_invariants());
             let added = vertex.subtasks.iter().filter(|subtask| self.subtasks.insert(subtask.id)).count();
@@ -337,6 +355,13 @@ impl Watch {
         }
         self.watermarks.restarted(attempt, &graph);
         self.region_restarts.insert((attempt, version), graph);
+    }
+
+    /// Regions begin from checkpoints in which they took part last.
+    fn restored(&mut self, restored: BTreeMap<RegionIndex, Option<CheckpointId>>, attempt: Attempt) {
+        for (region, from) in restored.into_iter().filter(|_| !self.damaged) {
+            self.violations.extend(self.completions.restored(attempt, region, from));
+        }
     }
 
     /// The number of restarts of regions.
@@ -355,6 +380,7 @@ impl Watch {
             self.past_an_end.insert((*attempt, *version));
         }
         self.watermarks.prepared(preparation);
+        self.regions.prepared(preparation);
         for table in graph.vertices.iter().filter_map(|vertex| vertex.table.as_ref()) {
             table.check_invariants();
         }
@@ -392,7 +418,7 @@ impl Watch {
     pub fn checkpoint_decided(&mut self, manifest: &Manifest) {
         self.newest = self.newest.max(Some(manifest.checkpoint));
         let wrong = self.watermarks.complete(manifest);
-        self.violations.extend(wrong);
+        self.violations.extend(wrong.into_iter().chain(self.regions.complete(manifest)));
     }
 
     /// The checkpoint that is under way, and the time of its trigger.
@@ -408,6 +434,7 @@ impl Watch {
     /// A JobManager or its job has ended, so its checkpoint is no longer under way.
     pub fn leader_ended(&mut self, epoch: Option<LeaderEpoch>) {
         self.under_way.take_if(|known| Some(known.epoch) == epoch);
+        self.regions.interrupted();
     }
 
     /// The step of the JobManager, if frames show it.
@@ -439,6 +466,7 @@ impl Watch {
     /// A user has started another job.
     pub fn forget_job(&mut self) {
         self.completions.forget();
+        self.regions.forget();
         self.stops.clear();
         (self.under_way, self.ending) = (None, false);
     }

@@ -467,12 +467,17 @@ impl<'a> Harness<'a> {
         let now = self.clock.now();
         match action {
             Action::Command(AttemptCommand {
-                command: Command::Checkpoint { checkpoint, command }, ..
+                command: Command::Checkpoint { checkpoint, command, .. },
+                ..
             }) => {
                 if let CheckpointCommand::Trigger(_) = command {
                     self.coordinator.set_enumerators(checkpoint, self.enumerators.clone());
                 }
-                self.send_to_all(|| SlotCommand::Checkpoint(checkpoint, command.clone()));
+                self.send_to_all(|| SlotCommand::Checkpoint {
+                    checkpoint,
+                    absent: Default::default(),
+                    command: command.clone(),
+                });
             }
             Action::StoreManifest { checkpoint, at, manifest } => {
                 let directory = Location(at.trim_end_matches("/_metadata").to_owned());

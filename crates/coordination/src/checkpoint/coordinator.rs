@@ -13,7 +13,7 @@ use crate::action::{Action, EndState};
 use crate::event::RequestId;
 use crate::manifest::{Lineage, below, operator_bytes};
 use bytes::Bytes;
-use reflow_graph::{ExecutionGraph, JobGraph, VertexIndex};
+use reflow_graph::{ExecutionGraph, JobGraph};
 use reflow_protocol::command::{CheckpointCommand, SnapshotKind};
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::report::{SnapshotTiming, SubtaskEvent, SubtaskReport};
@@ -143,7 +143,8 @@ impl Coordinator {
         }
         if let Some(deployed) = &mut self.deployed {
             deployed.running = true;
-            // After a restart of regions, the others do not wait longer for their next checkpoint.
+            deployed.absent.clear();
+            // A restart of regions does not postpone the next one.
             let due = |interval| deployed.next_periodic.map_or(now + interval, |due| due.min(now + interval));
             deployed.next_periodic = self.settings.interval.map(due);
         }
@@ -163,48 +164,6 @@ impl Coordinator {
         }
         self.give_up(now, FailureCause::Other, "the attempt has ended".to_owned(), &mut out);
         out
-    }
-
-    /// Whether regions of the attempt can restart alone: its graph does not change, and it does not end.
-    pub fn can_restart_regions(&self) -> bool {
-        let ends = self.retention.latest().is_some_and(|latest| latest.manifest.ending.is_some());
-        let can = |deployed: &Deployed| {
-            deployed.change.is_none() && deployed.leaving.is_empty() && !deployed.ending && !ends
-        };
-        self.deployed.as_ref().is_some_and(can)
-    }
-
-    /// Regions of the attempt restart. The pending checkpoint is abandoned for all regions, because it cannot be complete
-    /// without these. The next one begins when all subtasks [run](Self::set_running) again.
-    pub fn begin_region_restart(&mut self, now: Instant) -> Vec<Effect> {
-        let mut out = Vec::new();
-        if let Some(deployed) = &mut self.deployed {
-            deployed.running = false;
-        }
-        self.give_up(now, FailureCause::Other, "a region of the job restarts".to_owned(), &mut out);
-        out
-    }
-
-    /// The subtasks of some vertices are deployed anew with the state of [`latest`](Self::latest).
-    ///
-    /// # Panics
-    /// If that [is not settled](Self::is_settled).
-    pub fn restart_regions(
-        &mut self,
-        now: Instant,
-        job: &JobGraph,
-        graph: &ExecutionGraph,
-        restarts: impl Fn(VertexIndex) -> bool,
-    ) {
-        assert!(self.pending.is_none(), "a region restarts while a checkpoint is undecided");
-        let restored = self.retention.latest();
-        if let Some(deployed) = &mut self.deployed {
-            deployed.replace(job, graph, restored, restarts);
-            self.next_subtask = self.next_subtask.max(deployed.next_subtask);
-        }
-        if let Some(restored) = restored {
-            self.stats.restored(restored_entry(now, restored));
-        }
     }
 
     /// Whether the outcome of every checkpoint is known, so that an attempt may begin from
@@ -463,7 +422,8 @@ impl Coordinator {
     /// When the next periodic checkpoint is due, if there are periodic ones.
     fn next_periodic(&self) -> Option<Instant> {
         let periodic = |deployed: &&Deployed| {
-            deployed.running && !deployed.ending && !deployed.held && deployed.change.is_none()
+            let free = !deployed.ending && !deployed.held && deployed.change.is_none();
+            deployed.running && free && deployed.can_take_over(self.retention.latest())
         };
         let deployed = self.deployed.as_ref().filter(periodic)?;
         let pause_over = self.last_ended.map_or(Instant::default(), |ended| ended + self.settings.min_pause);
@@ -476,8 +436,9 @@ impl Coordinator {
         if self.pending.is_some() || !deployed.running || deployed.change.is_some() {
             return;
         }
-        let held = deployed.held;
-        let may = |purpose| !held || matches!(purpose, Purpose::LiveRescale | Purpose::Cut);
+        // Only periodic checkpoints do without regions. Whatever was requested is of the whole job.
+        let (held, whole) = (deployed.held, deployed.absent.is_empty());
+        let may = |purpose| whole && (!held || matches!(purpose, Purpose::LiveRescale | Purpose::Cut));
         let due = self.next_periodic().is_some_and(|due| due <= now);
         if !self.queue.has(may) && !due {
             return;
@@ -510,18 +471,19 @@ impl Coordinator {
                 (StateFormat::Checkpoint, checkpoint_dir(job_dir, id), data_dir(job_dir))
             }
         };
-        let finished = deployed.finished.iter();
+        let without = deployed.absent.clone();
+        let participants = deployed.participants_without(&without);
+        let finished = deployed.finished.iter().filter(|id| participants.contains_key(id));
         let acknowledged: BTreeMap<_, _> = finished.map(|&id| (id, deployed.last_of(id))).collect();
         let attempt = deployed.attempt;
-        self.stats.triggered(entry(id, wanted.purpose, now, deployed));
+        self.stats.triggered(entry((id, wanted.purpose), now, deployed, &participants));
         if wanted.cut.is_some() {
             deployed.change = Some(Change::new(id));
         }
-        let participants = deployed.participants.clone();
         // A cut is never a full checkpoint: it writes the changes since the previous one, which is complete.
         let full = format == StateFormat::Savepoint || (deployed.rewrite && wanted.cut.is_none());
         let kind = SnapshotKind { format, full, directory: data.clone(), then: wanted.then, cut: wanted.cut };
-        out.push(Effect::Act(Action::checkpoint(attempt, id, CheckpointCommand::Trigger(kind))));
+        out.push(Effect::Act(Action::checkpoint(attempt, id, &without, CheckpointCommand::Trigger(kind))));
         self.pending = Some(Pending {
             id,
             attempt,
@@ -534,6 +496,7 @@ impl Coordinator {
             data,
             triggered_at: now,
             participants,
+            without,
             enumerators: None,
             acknowledged,
             sealed: None,
@@ -543,7 +506,7 @@ impl Coordinator {
     }
 }
 
-fn restored_entry(now: Instant, restored: &Completed) -> Restored {
+pub(super) fn restored_entry(now: Instant, restored: &Completed) -> Restored {
     let savepoint = restored.manifest.format == StateFormat::Savepoint;
     let (checkpoint, path) = (restored.checkpoint, restored.at.clone());
     Restored { checkpoint, at: now.as_millis(), savepoint, path }
@@ -566,10 +529,15 @@ fn savepoint_dir(directory: &str, identity: &Identity, id: CheckpointId) -> Stri
     format!("{}/savepoint-{}-{unique:012x}", directory.trim_end_matches('/'), &job[..6])
 }
 
-fn entry(checkpoint: CheckpointId, purpose: Purpose, now: Instant, deployed: &Deployed) -> Entry {
+fn entry(
+    (checkpoint, purpose): (CheckpointId, Purpose),
+    now: Instant,
+    deployed: &Deployed,
+    participants: &BTreeMap<SubtaskId, Participant>,
+) -> Entry {
     let mut vertices: Vec<VertexStats> = Vec::new();
     for (index, vertex) in deployed.vertices().iter().enumerate() {
-        let members = deployed.participants.values().filter(|p| usize::from(p.vertex.0) == index);
+        let members = participants.values().filter(|p| usize::from(p.vertex.0) == index);
         let mut subtasks: Vec<_> = members.map(|p| (p.index, None)).collect();
         subtasks.sort_by_key(|(index, _)| *index);
         vertices.push(VertexStats { vertex: vertex.vertex, subtasks });

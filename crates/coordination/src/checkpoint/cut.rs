@@ -19,6 +19,7 @@ use reflow_protocol::command::CheckpointCommand;
 use reflow_protocol::rescale::Cut;
 use reflow_protocol::snapshot::OperatorState;
 use reflow_types::{CheckpointId, Instant, SubtaskId};
+use std::collections::BTreeSet;
 
 impl Coordinator {
     /// Protects the objects of the latest checkpoint, which are being prefetched, from deletion until the cut or
@@ -101,7 +102,12 @@ impl Coordinator {
         let Some(Change { checkpoint, outcome, next }) = deployed.change.take_if(done) else { return };
         if outcome == CutOutcome::Failed {
             let aborted = CheckpointCommand::NotifyAborted;
-            out.push(Effect::Act(Action::checkpoint(deployed.attempt, checkpoint, aborted)));
+            out.push(Effect::Act(Action::checkpoint(
+                deployed.attempt,
+                checkpoint,
+                &BTreeSet::new(),
+                aborted,
+            )));
         }
         deployed.take_graph(&next.expect("the filter has looked"));
         deployed.held = false;

@@ -168,7 +168,9 @@ impl Coordinator {
             let bytes = chain.bytes() + state_bytes(&pending.acknowledged[subtask]);
             self.stats.holds(pending.id, usize::from(participant.vertex.0), participant.index, bytes);
         }
-        let mut manifest = deployed.manifest(&self.identity, pending, &chains, next_subtask, &self.lineage);
+        let base = self.retention.latest().map(|latest| &latest.manifest);
+        let mut manifest =
+            deployed.manifest(&self.identity, pending, &chains, next_subtask, (&self.lineage, base));
         if let Some(reason) = manifest.too_large(self.settings.max_operator_bytes) {
             return self.give_up(now, FailureCause::Other, reason, out);
         }
@@ -215,6 +217,8 @@ impl Coordinator {
             at,
             sealed,
             acknowledged,
+            participants,
+            without,
             ..
         }) = self.pending.take()
         else {
@@ -226,15 +230,21 @@ impl Coordinator {
         self.unrecorded = None;
         self.stats.completed(id, now, at.clone());
         if let Some(deployed) = self.deployed.as_mut().filter(|deployed| deployed.attempt == attempt) {
-            out.push(Effect::Act(Action::checkpoint(attempt, id, CheckpointCommand::NotifyComplete)));
+            out.push(Effect::Act(Action::checkpoint(
+                attempt,
+                id,
+                &without,
+                CheckpointCommand::NotifyComplete,
+            )));
             deployed.ending |= then != AfterBarrier::Continue || purpose == Purpose::Final;
             deployed.ends = manifest.ending;
             if format == StateFormat::Checkpoint {
                 deployed.rewrite &= !full;
-                deployed.chains = chains;
+                deployed.chains.extend(chains);
             }
             let without_keyed = |state: SubtaskState| SubtaskState { keyed: None, ..state };
-            deployed.last = acknowledged.into_iter().map(|(s, state)| (s, without_keyed(state))).collect();
+            deployed.last.retain(|subtask, _| !participants.contains_key(subtask));
+            deployed.last.extend(acknowledged.into_iter().map(|(s, state)| (s, without_keyed(state))));
         }
         if purpose.is_stop() {
             // The request of a stop is answered when the job has ended.
@@ -259,10 +269,12 @@ impl Coordinator {
 
     /// Fails the pending checkpoint, and counts that as a failure.
     fn fail_and_count(&mut self, now: Instant, cause: FailureCause, reason: String, out: &mut Vec<Effect>) {
-        let Some(Pending { id, attempt, purpose, .. }) = self.pending.as_ref() else { return };
+        let Some(Pending { id, attempt, purpose, without, .. }) = self.pending.as_ref() else { return };
         let (id, periodic) = (*id, *purpose == Purpose::Periodic);
         // One that is abandoned because a region restarts is no failure of a checkpoint.
-        let counts = |deployed: &Deployed| deployed.attempt == *attempt && deployed.running;
+        let counts = |deployed: &Deployed| {
+            deployed.attempt == *attempt && deployed.running && deployed.absent.is_subset(without)
+        };
         let counts = self.deployed.as_ref().is_some_and(counts);
         self.fail(now, cause, reason.clone(), out);
         if counts && periodic {
@@ -279,7 +291,16 @@ impl Coordinator {
 
     fn fail(&mut self, now: Instant, cause: FailureCause, reason: String, out: &mut Vec<Effect>) {
         let Some(Pending {
-            id, attempt, purpose, requests, at, data, acknowledged, savepoint_stands, ..
+            id,
+            attempt,
+            purpose,
+            requests,
+            at,
+            data,
+            acknowledged,
+            savepoint_stands,
+            without,
+            ..
         }) = self.pending.take()
         else {
             return;
@@ -290,7 +311,12 @@ impl Coordinator {
         // Executors are not notified of a failed cut yet, because subtasks that have not received its barrier
         // must still cut.
         if active && purpose != Purpose::Cut {
-            out.push(Effect::Act(Action::checkpoint(attempt, id, CheckpointCommand::NotifyAborted)));
+            out.push(Effect::Act(Action::checkpoint(
+                attempt,
+                id,
+                &without,
+                CheckpointCommand::NotifyAborted,
+            )));
         }
         out.extend(answers(requests, Err(reason.clone())));
         out.push(Effect::Failed { checkpoint: id, purpose, cause, reason });

@@ -1,14 +1,15 @@
-//! The attempt whose subtasks take part in checkpoints, and the state that their next snapshots build on.
+//! The attempt whose subtasks take part in checkpoints, and the state that their next snapshots build on. `absence` has the
+//! regions that do not take part.
 
+use super::absence::builds_on;
 use super::chain::Chain;
 use super::pending::Pending;
 use super::retention::Completed;
 use super::{Identity, Participant};
 use crate::manifest::{Ending, Lineage, Manifest, OwnedRuns, VertexState, below, wire};
-use crate::restore;
-use reflow_graph::{ExecutionGraph, JobGraph, Vertex, VertexIndex};
+use reflow_graph::{ExecutionGraph, JobGraph, RegionIndex, Regions, Vertex, VertexIndex};
 use reflow_protocol::deployment::Attempt;
-use reflow_protocol::snapshot::{FirstCheckpoint, KeyedState, SubtaskState};
+use reflow_protocol::snapshot::{KeyedState, SubtaskState};
 use reflow_types::{
     CheckpointId, Instant, MAX_WATERMARK, MaxParallelism, OwnershipTable, SubtaskId, SubtaskIndex,
     injected_fault,
@@ -46,6 +47,9 @@ pub(super) struct Deployed {
     pub(super) participants: BTreeMap<SubtaskId, Participant>,
     /// The vertices, without their state.
     pub(super) vertices: Vec<VertexState>,
+    pub(super) regions: Regions,
+    /// The regions that are being restarted and do not run yet.
+    pub(super) absent: BTreeSet<RegionIndex>,
     /// Whether there are enumerators whose state belongs to a checkpoint.
     pub(super) has_sources: bool,
     /// The chain of each subtask of a keyed vertex, up to the last complete checkpoint.
@@ -65,7 +69,7 @@ pub(super) struct Deployed {
     /// The change of the graph, from the trigger of the cut until the graph is in effect and the cut's outcome is
     /// known.
     pub(super) change: Option<Change>,
-    /// Whether all subtasks run.
+    /// Whether all subtasks run, or have run and are [absent](Self::absent).
     pub(super) running: bool,
     /// Whether its sources have paused or ended for good, so that there are no more periodic checkpoints.
     pub(super) ending: bool,
@@ -96,6 +100,7 @@ impl Deployed {
                 operators: vertex.operators.clone(),
                 max_parallelism: max_parallelism(vertex, table.as_ref()),
                 table,
+                taken_in: CheckpointId::default(),
                 watermark: MAX_WATERMARK,
                 keyed: Vec::new(),
                 operator: Vec::new(),
@@ -105,6 +110,8 @@ impl Deployed {
             attempt,
             participants: BTreeMap::new(),
             vertices,
+            regions: Regions::of(job),
+            absent: BTreeSet::new(),
             has_sources: job.vertices.iter().any(|vertex| vertex.source),
             chains: BTreeMap::new(),
             last: BTreeMap::new(),
@@ -130,10 +137,7 @@ impl Deployed {
         participants: impl IntoIterator<Item = Participant>,
         restored: Option<&Completed>,
     ) {
-        let builds_on = |restored: &&Completed| {
-            restore::first_checkpoint(job, &restored.manifest) == FirstCheckpoint::Changes
-        };
-        let base = restored.filter(builds_on);
+        let base = restored.filter(|restored| builds_on(job, restored));
         for participant in participants {
             let vertex = &self.vertices[usize::from(participant.vertex.0)];
             if let Some(table) = &vertex.table {
@@ -237,7 +241,7 @@ impl Deployed {
         self.last.get(&subtask).cloned().unwrap_or_else(nothing)
     }
 
-    /// The chains if `pending` completes. Those of a full checkpoint begin without earlier runs; those of a
+    /// The chains of those that take part, if `pending` completes. Those of a full checkpoint begin without earlier runs; those of a
     /// savepoint have names relative to its directory.
     pub(super) fn extended(&self, pending: &Pending) -> BTreeMap<SubtaskId, Chain> {
         let savepoint = pending.purpose.is_savepoint();
@@ -250,10 +254,12 @@ impl Deployed {
             }
             (subtask, chain)
         };
-        self.chains.iter().map(extended).collect()
+        let chains = self.chains.iter().filter(|(id, _)| pending.participants.contains_key(id));
+        chains.map(extended).collect()
     }
 
-    /// The manifest of `pending`, which all subtasks have acknowledged.
+    /// The manifest of `pending`, which all of its participants have acknowledged. The state of regions that do not take part
+    /// is that of the checkpoint `base`.
     ///
     /// The watermark of a vertex is that of the subtasks in its graph. A removed subtask keeps its watermark of
     /// the cut until it has finished, which would lower the vertex's watermark in every checkpoint until then.
@@ -263,9 +269,10 @@ impl Deployed {
         pending: &Pending,
         chains: &BTreeMap<SubtaskId, Chain>,
         next_subtask: SubtaskId,
-        lineage: &Lineage,
+        (lineage, base): (&Lineage, Option<&Manifest>),
     ) -> Manifest {
         let mut vertices = self.vertices.clone();
+        vertices.iter_mut().for_each(|vertex| vertex.taken_in = pending.id);
         for (subtask, participant) in &pending.participants {
             let vertex = &mut vertices[usize::from(participant.vertex.0)];
             let state = &pending.acknowledged[subtask];
@@ -278,6 +285,11 @@ impl Deployed {
             let parts = chains.get(subtask).map(Chain::parts).unwrap_or_default();
             vertex.keyed.extend(parts.into_iter().filter(|part| !part.groups.is_empty()));
         }
+        let mut enumerators = pending.enumerators.clone().unwrap_or_default();
+        if !pending.without.is_empty() {
+            let base = base.expect("a checkpoint without regions has a base");
+            self.take_over(&pending.without, base, &mut vertices, &mut enumerators);
+        }
         Manifest {
             checkpoint: pending.id,
             job: identity.job,
@@ -288,7 +300,7 @@ impl Deployed {
             triggered_at: pending.triggered_at.as_millis(),
             next_subtask,
             vertices,
-            enumerators: pending.enumerators.clone().unwrap_or_default(),
+            enumerators,
             lineage: lineage.clone(),
             ending: pending.ending().or(self.ends),
             version: wire::FORMAT,

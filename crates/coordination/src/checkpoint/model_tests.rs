@@ -299,7 +299,7 @@ impl World {
         match action {
             Action::Command(AttemptCommand {
                 attempt,
-                command: Command::Checkpoint { checkpoint, command },
+                command: Command::Checkpoint { checkpoint, command, .. },
             }) => self.command(attempt, checkpoint, command),
             Action::StoreManifest { checkpoint, at, manifest } => {
                 self.puts.push((self.epoch, Put::Manifest(checkpoint, at, manifest)));

@@ -6,10 +6,11 @@ use super::{FailureCause, Participant, Purpose};
 use crate::event::RequestId;
 use crate::manifest::{Ending, Manifest};
 use bytes::Bytes;
+use reflow_graph::RegionIndex;
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::snapshot::{AfterBarrier, StateFormat, SubtaskState};
 use reflow_types::{CheckpointId, Instant, SubtaskId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A checkpoint that is neither complete nor failed.
 #[derive(Debug)]
@@ -29,6 +30,8 @@ pub(super) struct Pending {
     pub(super) triggered_at: Instant,
     /// The subtasks that must acknowledge, as they were at the trigger.
     pub(super) participants: BTreeMap<SubtaskId, Participant>,
+    /// The regions that do not take part. Their state is that of the last complete checkpoint.
+    pub(super) without: BTreeSet<RegionIndex>,
     pub(super) enumerators: Option<Vec<(String, Bytes)>>,
     pub(super) acknowledged: BTreeMap<SubtaskId, SubtaskState>,
     pub(super) sealed: Option<Sealed>,

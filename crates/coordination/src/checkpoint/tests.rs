@@ -12,6 +12,7 @@ use reflow_types::{
     AttemptNumber, ExecutorId, Instant, KeyGroupSet, MaxParallelism, OwnershipTable, SlotId, VertexId,
 };
 
+mod absence;
 mod cut;
 mod fixture;
 mod objects;

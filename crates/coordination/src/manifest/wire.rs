@@ -5,8 +5,8 @@
 //! ```
 //!
 //! The operators of each vertex follow the lineage, with the schemas of their states, from version 6 on. Version 5 has the
-//! numbers and names of the states that functions declare instead. If the job ends with the checkpoint, its `Ending`
-//! follows them.
+//! numbers and names of the states that functions declare instead. From version 7 on, the vertices follow whose state was
+//! taken over from an earlier checkpoint. If the job ends with the checkpoint, its `Ending` is last.
 //!
 //! Hundreds of segments with about twenty runs each name only a few objects. So the names are written once, in a table, and
 //! a run refers to its object by index: about 8 bytes for a run instead of 80.
@@ -19,17 +19,20 @@ use bytes::Bytes;
 use reflow_graph::{DeclaredState, Operator, StateKind};
 use reflow_protocol::snapshot::RunRef;
 use reflow_types::key_group::segment_groups;
-use reflow_types::{KeyGroupSet, MaxParallelism};
+use reflow_types::{CheckpointId, KeyGroupSet, MaxParallelism};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;
 
 const MAGIC: [u8; 8] = *b"REFLOWCP";
 /// The version of this format, and of what the objects that it names hold. 2: a window's pane is kept under start and
 /// end of its window; under 1 it was the end alone. 3: with the lineage. 4: state is encoded as `Data` says, before it was
-/// as serde says. 5: with the names of states. 6: with the schemas of states, and the names of operators.
-pub const FORMAT: u16 = 6;
+/// as serde says. 5: with the names of states. 6: with the schemas of states, and the names of operators. 7: with the
+/// checkpoints in which vertices took part.
+pub const FORMAT: u16 = 7;
 /// The first version with the schemas of states.
 pub(super) const FIRST_WITH_SCHEMAS: u16 = 6;
+/// The first version with the checkpoints in which vertices took part.
+const FIRST_WITH_TAKEN_IN: u16 = 7;
 /// The oldest version that can be read. Up to 4, each vertex has one state without a name, or a window's.
 const OLDEST: u16 = 4;
 const HEADER: usize = MAGIC.len() + 2;
@@ -105,6 +108,9 @@ pub fn encode(decision: &Decision) -> Bytes {
             Decision::Complete(manifest) => {
                 let operators: Vec<_> = manifest.vertices.iter().map(|vertex| &vertex.operators).collect();
                 let out = postcard::to_extend(&operators, out)?;
+                let older = manifest.vertices.iter().map(|vertex| vertex.taken_in).enumerate();
+                let older = older.filter(|(_, taken_in)| *taken_in != manifest.checkpoint);
+                let out = postcard::to_extend(&older.collect::<Vec<_>>(), out)?;
                 manifest.ending.iter().try_fold(out, |out, ending| postcard::to_extend(ending, out))
             }
             _ => Ok(out),
@@ -139,6 +145,12 @@ pub fn decode(bytes: &[u8]) -> Result<Decision, ManifestError> {
         Content::Complete { .. } => take_operators(version, rest)?,
         _ => (None, rest),
     };
+    let (older, rest): (Vec<(usize, CheckpointId)>, _) = match &content {
+        Content::Complete { .. } if version >= FIRST_WITH_TAKEN_IN => {
+            postcard::take_from_bytes(rest).map_err(malformed)?
+        }
+        _ => (Vec::new(), rest),
+    };
     let (ending, rest) = match &content {
         Content::Complete { .. } if !rest.is_empty() => {
             let (ending, rest): (Ending, _) = postcard::take_from_bytes(rest).map_err(malformed)?;
@@ -155,6 +167,7 @@ pub fn decode(bytes: &[u8]) -> Result<Decision, ManifestError> {
         Content::Complete { objects, keyed, rest } => {
             let mut manifest = unpack(&objects, keyed, rest).map_err(ManifestError::Malformed)?;
             (manifest.lineage, manifest.ending, manifest.version) = (lineage, ending, version);
+            set_taken_in(&mut manifest, older).map_err(ManifestError::Malformed)?;
             if let Some(operators) = operators {
                 set_operators(&mut manifest, operators).map_err(ManifestError::Malformed)?;
             }
@@ -209,6 +222,20 @@ fn set_operators(manifest: &mut Manifest, operators: Vec<Vec<Operator>>) -> Resu
             }
             *operator = Operator { uid: std::mem::take(&mut operator.uid), ..more };
         }
+    }
+    Ok(())
+}
+
+/// Sets the checkpoint in which each vertex took part: the manifest's own, unless it is in `older`.
+fn set_taken_in(manifest: &mut Manifest, older: Vec<(usize, CheckpointId)>) -> Result<(), String> {
+    let (checkpoint, of) = (manifest.checkpoint, manifest.vertices.len());
+    manifest.vertices.iter_mut().for_each(|vertex| vertex.taken_in = checkpoint);
+    for (index, taken_in) in older {
+        let vertex = manifest.vertices.get_mut(index).filter(|_| taken_in < checkpoint);
+        let vertex = vertex.ok_or_else(|| {
+            format!("checkpoint {checkpoint} with vertex {index} of {of} as of checkpoint {taken_in}")
+        })?;
+        vertex.taken_in = taken_in;
     }
     Ok(())
 }
@@ -318,7 +345,7 @@ mod tests {
     use super::*;
     use reflow_protocol::snapshot::{AfterBarrier, StateFormat};
     use reflow_types::data::Schema;
-    use reflow_types::{CheckpointId, JobId, KeyGroup, LeaderEpoch, OwnershipTable, SubtaskId, VertexId};
+    use reflow_types::{JobId, KeyGroup, LeaderEpoch, OwnershipTable, SubtaskId, VertexId};
 
     /// One keyed vertex of 4096 groups: 512 segments with 20 runs each.
     fn manifest() -> Manifest {
@@ -349,6 +376,7 @@ mod tests {
             operators: vec![operator],
             max_parallelism: max,
             table: Some(OwnershipTable::initial(max, 3)),
+            taken_in: CheckpointId(9),
             watermark: 5,
             keyed,
             operator: Vec::new(),
@@ -376,8 +404,11 @@ mod tests {
         let complete = Decision::Complete(Box::new(manifest()));
         let ending = Some(Ending { then: AfterBarrier::Finish, state: EndState::Finished });
         let last = Decision::Complete(Box::new(Manifest { ending, ..manifest() }));
+        let mut older = manifest();
+        older.vertices[0].taken_in = CheckpointId(7);
+        let older = Decision::Complete(Box::new(older));
         let ended = Decision::Ended { state: EndState::Canceled, lineage: lineage.clone() };
-        for decision in [Decision::Abandoned(lineage), ended, complete, last] {
+        for decision in [Decision::Abandoned(lineage), ended, complete, last, older] {
             let bytes = encode(&decision);
             assert_eq!(decode(&bytes), Ok(decision));
             assert!(bytes.len() < 130_000, "{} bytes", bytes.len());
@@ -411,11 +442,22 @@ mod tests {
         }
     }
 
-    /// What versions 4 and 5 wrote: as version 6, but without operators, or with the states of heads instead.
+    #[test]
+    fn state_of_a_later_checkpoint_or_of_an_unknown_vertex_is_refused() {
+        let mut later = manifest();
+        later.vertices[0].taken_in = CheckpointId(10);
+        let refused = decode(&encode(&Decision::Complete(Box::new(later))));
+        assert!(matches!(refused, Err(ManifestError::Malformed(_))), "{refused:?}");
+        assert!(set_taken_in(&mut manifest(), vec![(1, CheckpointId(3))]).is_err());
+    }
+
+    /// What versions 4 to 6 wrote: as version 7, but without the checkpoints in which vertices took part, and, before 6, without
+    /// operators, or with the states of heads instead.
     #[test]
     fn manifests_of_the_versions_before_are_read() {
         let states = postcard::to_stdvec(&vec![vec![(0u16, "state")]]).expect("plain data");
-        for (version, written) in [(4u16, Vec::new()), (5, states)] {
+        let schemas = postcard::to_stdvec(&vec![&manifest().vertices[0].operators]).expect("plain data");
+        for (version, written) in [(4u16, Vec::new()), (5, states), (6, schemas)] {
             for ending in [None, Some(Ending { then: AfterBarrier::Finish, state: EndState::Finished })] {
                 let mut manifest = Manifest { ending, version, ..manifest() };
                 let operators =
@@ -423,17 +465,20 @@ mod tests {
                 let ending =
                     ending.map_or(0, |ending| postcard::to_stdvec(&ending).expect("plain data").len());
                 let mut bytes = encode(&Decision::Complete(Box::new(manifest.clone()))).to_vec();
-                let end = bytes.len() - TRAILER - ending;
+                // The empty list of vertices whose state was taken over is one byte.
+                let end = bytes.len() - TRAILER - ending - 1;
                 assert_eq!(bytes[end - operators.len()..end], operators);
-                bytes.splice(end - operators.len()..end, written.iter().copied());
+                bytes.splice(end - operators.len()..=end, written.iter().copied());
                 bytes.truncate(bytes.len() - TRAILER);
                 bytes[MAGIC.len()..HEADER].copy_from_slice(&version.to_le_bytes());
                 let checksum = crc32fast::hash(&bytes).to_le_bytes();
                 bytes.extend(checksum);
                 let head = &mut manifest.vertices[0].operators[0];
                 head.states.truncate(usize::from(version) - 4);
-                head.states.iter_mut().for_each(|state| state.schema = None);
-                assert!(!manifest.has_schemas());
+                if version < FIRST_WITH_SCHEMAS {
+                    head.states.iter_mut().for_each(|state| state.schema = None);
+                }
+                assert_eq!(manifest.has_schemas(), version >= FIRST_WITH_SCHEMAS);
                 assert_eq!(decode(&bytes), Ok(Decision::Complete(Box::new(manifest))));
             }
         }

@@ -140,6 +140,11 @@ impl DeployedAttempt {
         self.unstarted.clear();
     }
 
+    /// All subtasks of these regions run.
+    pub(super) fn set_regions_started(&mut self, regions: &BTreeSet<RegionIndex>) {
+        self.unstarted.retain(|region| !regions.contains(region));
+    }
+
     /// Whether all of its subtasks have run at one time.
     pub(super) fn has_started(&self) -> bool {
         self.started

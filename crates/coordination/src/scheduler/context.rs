@@ -316,6 +316,23 @@ impl Context {
         Some(records.map(|record| self.demand.regions().region(record.vertex)).collect())
     }
 
+    /// Lets regions take part in checkpoints again that run since their restart, while others are `restarting` or do not run
+    /// yet.
+    pub(super) fn note_running_regions(&mut self, now: Instant, restarting: Option<&BTreeSet<RegionIndex>>) {
+        let mut running = self.coordinator.absent();
+        running.retain(|region| restarting.is_none_or(|restarting| !restarting.contains(region)));
+        let Some(attempt) = self.attempt.as_mut().filter(|_| !running.is_empty()) else { return };
+        let starts = |record: &&SubtaskRecord| record.status < SubtaskStatus::Running;
+        for record in attempt.subtasks().values().filter(starts) {
+            running.remove(&self.demand.regions().region(record.vertex));
+        }
+        if !running.is_empty() {
+            attempt.set_regions_started(&running);
+            let effects = self.coordinator.regions_run(now, &running);
+            self.outputs.apply(effects);
+        }
+    }
+
     /// The region of the operator with this uid.
     pub(super) fn region_of(&self, uid: &str) -> Option<RegionIndex> {
         let mut vertices = self.demand.job().numbered_vertices();

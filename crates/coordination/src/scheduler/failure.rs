@@ -132,7 +132,11 @@ fn is_damage(ctx: &Context, subtask: SubtaskId, failure: &Failure) -> bool {
     let Some(attempt) = &ctx.attempt else { return false };
     let restoring = attempt.subtasks().get(&subtask).is_some_and(|s| s.status == SubtaskStatus::Deploying);
     let latest = ctx.coordinator.latest().map(|latest| latest.checkpoint);
-    restoring && failure.fault == Fault::Damage && latest.is_some() && attempt.restored() == latest
+    // Checkpoints that have completed since its region was deployed have the same state of the region.
+    let region = attempt.subtasks().get(&subtask).map(|record| ctx.demand.regions().region(record.vertex));
+    let is_absent = region.is_some_and(|region| ctx.coordinator.absent().contains(&region));
+    let reads_latest = attempt.restored() == latest || is_absent;
+    restoring && failure.fault == Fault::Damage && latest.is_some() && reads_latest
 }
 
 /// The latest checkpoint is damaged. The next attempt begins from the previous one, if no sink has committed

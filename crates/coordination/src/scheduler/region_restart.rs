@@ -65,7 +65,7 @@ impl RegionRestart {
         (backoff, until): (Duration, BackoffEnd),
         former: Option<Self>,
     ) -> Self {
-        let effects = ctx.coordinator.begin_region_restart(now);
+        let effects = ctx.coordinator.begin_region_restart(now, &regions);
         ctx.apply(effects);
         ctx.lineage.count_restart();
         let not_before = former.map_or(now, |former| former.not_before).max(now + backoff);
@@ -122,7 +122,7 @@ impl RegionRestart {
         if !self.awaited.is_empty() {
             return self.wait_until(now, self.deadline);
         }
-        if !ctx.coordinator.is_settled() || now < self.not_before {
+        if !ctx.coordinator.is_settled_for(&self.message.regions) || now < self.not_before {
             self.wakeup = Some(self.not_before).filter(|at| *at > now);
             return Progress::Waits;
         }
@@ -183,6 +183,8 @@ impl RegionRestart {
         let fresh: BTreeSet<SubtaskId> = fresh.map(|(.., subtask)| subtask.id).collect();
         restore.retain(|(subtask, _)| fresh.contains(subtask));
         let checkpoint = latest.map(|latest| latest.checkpoint);
+        let taken_over =
+            latest.map(|latest| latest.manifest.taken_over(ctx.demand.job())).unwrap_or_default();
         let vertices = ctx.demand.job().numbered_vertices().filter(|(index, _)| restarts(*index));
         let uids: BTreeSet<&str> = vertices
             .flat_map(|(_, vertex)| &vertex.operators)
@@ -190,13 +192,14 @@ impl RegionRestart {
             .collect();
         let states = latest.map(|latest| latest.manifest.enumerators.clone()).unwrap_or_default();
         let enumerators = states.into_iter().filter(|(uid, _)| uids.contains(uid.as_str())).collect();
-        ctx.coordinator.restart_regions(now, ctx.demand.job(), &graph, restarts);
-        let bounds = ctx.demand.bounds();
         let regions = &self.message.regions;
+        ctx.coordinator.restart_regions(now, ctx.demand.job(), &graph, (regions, restarts));
+        let bounds = ctx.demand.bounds();
         attempt.restart_regions(now, graph.clone(), checkpoint, bounds, (regions, restarts));
         attempt.note_task_managers(|holder| ctx.cluster.task_manager(holder));
         let (attempt, then) = (self.message.attempt, AfterBarrier::Continue);
-        let deployment = Deployment { attempt, graph, restore, first_checkpoint, checkpoint, then };
+        let deployment =
+            Deployment { attempt, graph, restore, first_checkpoint, checkpoint, taken_over, then };
         let (restart, deployment) = (self.message.clone(), Box::new(deployment));
         ctx.outputs.push(Action::DeployRegions { restart, deployment, enumerators });
         Ok(())

@@ -5,12 +5,13 @@ use crate::attempt::{Building, Running};
 use crate::record::Record;
 use reflow_env::Output;
 use reflow_graph::RegionIndex;
+use reflow_protocol::command::CheckpointCommand;
 use reflow_protocol::control::{FromExecutor, ToExecutor};
 use reflow_protocol::deployment::{Addresses, Deployment};
 use reflow_protocol::regions::RegionRestart;
 use reflow_protocol::report::ExecutorReport;
 use reflow_runtime::SlotCommand;
-use reflow_types::Instant;
+use reflow_types::{CheckpointId, Instant};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use tracing::{debug, info};
@@ -25,6 +26,21 @@ impl Executor {
             building.discard(self.slots());
         }
         self.slots().end_regions(&subtasks);
+    }
+
+    /// Passes a command about a checkpoint on to all tasks but those of regions that do not take part in it.
+    pub(super) fn send_to_participants(
+        &mut self,
+        checkpoint: CheckpointId,
+        without: &BTreeSet<RegionIndex>,
+        command: &CheckpointCommand,
+    ) {
+        let absent = self.running.as_ref().map(|running| running.subtasks_of(&self.regions, without));
+        let absent = Arc::new(absent.unwrap_or_default());
+        self.slots().send_to_all(|| {
+            let (absent, command) = (absent.clone(), command.clone());
+            SlotCommand::Checkpoint { checkpoint, absent, command }
+        });
     }
 
     /// Ends regions, which are deployed again when all executors have ended them.

@@ -7,7 +7,7 @@
 use super::Enumerators;
 use super::source::Source;
 use bytes::Bytes;
-use reflow_graph::ExecutionGraph;
+use reflow_graph::{ExecutionGraph, VertexIndex};
 use reflow_protocol::adoption::{ReaderReport, SplitNotice};
 use reflow_types::{CheckpointId, Instant, SubtaskId, injected_fault};
 use std::collections::BTreeMap;
@@ -16,9 +16,10 @@ use std::collections::BTreeMap;
 pub(crate) struct Readers<'a> {
     pub(crate) graph: &'a ExecutionGraph,
     pub(crate) reports: &'a [ReaderReport],
-    /// The last complete checkpoint. `None` if all assignments are newer, because the attempt has begun from it or
-    /// there is none.
-    pub(crate) since: Option<CheckpointId>,
+    /// The last complete checkpoint, if there is one.
+    pub(crate) checkpoint: Option<CheckpointId>,
+    /// The vertices whose state that checkpoint has taken over from an earlier one.
+    pub(crate) taken_over: &'a BTreeMap<VertexIndex, CheckpointId>,
     /// The states of the enumerators in the last complete checkpoint, `(operator uid, state)`.
     pub(crate) states: &'a [(String, Bytes)],
 }
@@ -42,14 +43,15 @@ impl Enumerators {
             let reports: Option<Vec<_>> =
                 subtasks.iter().map(|reader| by_subtask.get(&reader.id).copied()).collect();
             let reports = reports.ok_or_else(|| format!("a reader of '{}' was not reported", source.uid))?;
-            source.adopt(&reports, readers.since)?;
+            let since = readers.taken_over.get(&vertex).copied().or(readers.checkpoint);
+            source.adopt(&reports, since)?;
         }
         Ok(())
     }
 }
 
 impl Source {
-    /// Takes the place of the former enumerator of these readers, after a restore.
+    /// Takes the place of the former enumerator of these readers, after a restore from the checkpoint `since`.
     fn adopt(&mut self, readers: &[&ReaderReport], since: Option<CheckpointId>) -> Result<(), String> {
         self.load = readers.iter().map(|reader| (reader.subtask, reader.splits as usize)).collect();
         for reader in readers {

@@ -6,8 +6,10 @@ use bytes::Bytes;
 use reflow_coordination::adoption::Adopted;
 use reflow_coordination::event::Event;
 use reflow_env::Output;
+use reflow_graph::VertexIndex;
 use reflow_protocol::report::{SubtaskEvent, SubtaskReport};
 use reflow_types::{CheckpointId, Instant};
+use std::collections::BTreeMap;
 
 /// The most reports that are kept until the decision about the attempt. Beyond that it does not go on.
 const MAX_EARLY_REPORTS: usize = 1 << 16;
@@ -32,6 +34,10 @@ impl EarlyReports {
         }
     }
 }
+
+/// A checkpoint, the vertices whose state it has taken over from an earlier one, and the enumerators' states.
+type LastCheckpoint<'a> =
+    (Option<CheckpointId>, &'a BTreeMap<VertexIndex, CheckpointId>, &'a [(String, Bytes)]);
 
 impl Leader {
     /// Handles a report of a subtask. Before the job has an attempt, it is kept for the one that may be adopted.
@@ -61,17 +67,18 @@ impl Leader {
         }
     }
 
-    /// Continues an attempt. `checkpoint` is the last complete one, with the enumerators' states.
+    /// Continues an attempt. `checkpoint` is the last complete one, with the enumerators' states and the vertices whose state it
+    /// has taken over from an earlier one.
     pub(super) fn adopt(
         &mut self,
         now: Instant,
         adopted: &Adopted,
-        (checkpoint, states): (Option<CheckpointId>, &[(String, Bytes)]),
+        (checkpoint, taken_over, states): LastCheckpoint<'_>,
         out: &mut Vec<Output>,
     ) {
-        let Adopted { attempt, graph, restored, readers: reports, .. } = adopted;
-        let since = checkpoint.filter(|_| checkpoint != *restored);
-        if let Err(reason) = self.enumerators.adopt(now, &Readers { graph, reports, since, states }) {
+        let Adopted { attempt, graph, readers: reports, .. } = adopted;
+        let readers = Readers { graph, reports, checkpoint, taken_over, states };
+        if let Err(reason) = self.enumerators.adopt(now, &readers) {
             self.enumerators.stop();
             self.events.push_back(Event::AdoptionRefused { attempt: *attempt, reason });
             return;

@@ -42,8 +42,8 @@ impl Deployed {
         // Executors without a subtask in this attempt get it as well, so that they drop their retained state.
         for executor in self.executors.union(&former) {
             let restore = share_of(graph, *executor, &deployment.restore).collect();
-            let share = Deployment { graph: graph.clone(), restore, ..deployment };
-            let message = ToExecutor::Deploy { deployment: Box::new(share), addresses: addresses.clone() };
+            let share = Box::new(with_state(&deployment, restore));
+            let message = ToExecutor::Deploy { deployment: share, addresses: addresses.clone() };
             members.send(*executor, &message, out);
         }
         self.graph = deployment.graph;
@@ -66,7 +66,7 @@ impl Deployed {
         let addresses = self.addresses(members);
         for executor in self.executors.union(&former) {
             let restore = share_of(graph, *executor, &deployment.restore).collect();
-            let deployment = Box::new(Deployment { graph: graph.clone(), restore, ..deployment });
+            let deployment = Box::new(with_state(&deployment, restore));
             let (restart, addresses) = (restart.clone(), addresses.clone());
             members.send(*executor, &ToExecutor::DeployRegions { restart, deployment, addresses }, out);
         }
@@ -158,6 +158,12 @@ impl Deployed {
             members.send(*executor, &message, out);
         }
     }
+}
+
+/// The deployment with an executor's share of the state.
+fn with_state(deployment: &Deployment, restore: Vec<(SubtaskId, Restore)>) -> Deployment {
+    let (graph, taken_over) = (deployment.graph.clone(), deployment.taken_over.clone());
+    Deployment { graph, restore, taken_over, ..*deployment }
 }
 
 fn parallelism(graph: &ExecutionGraph) -> Vec<u32> {

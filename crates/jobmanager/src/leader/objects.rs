@@ -109,6 +109,7 @@ mod tests {
             operators: vec![],
             max_parallelism: MaxParallelism::DEFAULT,
             table: None,
+            taken_in: CheckpointId(1),
             watermark: 0,
             keyed: vec![keyed],
             operator: vec![],

@@ -86,6 +86,8 @@ pub struct Outcome {
     pub live_rescales: LiveRescales,
     /// The number of restarts of regions alone.
     pub region_restarts: u64,
+    /// The number of complete checkpoints in which regions that restarted did not take part.
+    pub without_regions: u64,
     /// The number of leaderships to which executors have reported a running attempt, and of those that have adopted it.
     pub adoptions: (u64, u64),
     /// The number of records that the job read, each counted once.
@@ -213,7 +215,7 @@ impl Cluster {
         let mut cluster = Self {
             world,
             rng,
-            watch: Watch::default(),
+            watch: Watch::new(programs.watch_regions()),
             checker: Checker::new(programs.shape.retained as usize, transaction_text),
             probe,
             ended_leaders: BTreeMap::new(),
@@ -350,6 +352,7 @@ impl Cluster {
             rescales: self.watch.rescales(),
             live_rescales: self.watch.live_rescales(),
             region_restarts: self.watch.region_restarts(),
+            without_regions: self.watch.regions.without(),
             adoptions: self.watch.adoptions(),
             records: workload.records(),
             scenarios: self.scenarios.clone(),
@@ -390,11 +393,24 @@ impl Cluster {
                 violation.into_iter().for_each(|violation| self.checker.violate(violation));
             }
         }
+        self.look_at_regions();
         self.look_at_job_managers();
         let world = &self.world;
         self.task_managers.retain(|id| world.ended(*id).is_none());
         if self.calm.is_some() && self.task_managers.is_empty() {
             self.start_task_manager();
+        }
+    }
+
+    /// Checks that checkpoints go on while a region restarts.
+    fn look_at_regions(&mut self) {
+        let may_be_lost = self.watch.damaged
+            || self.scenarios.contains(&Scenario::OutsideDeletions)
+            || self.leaders_compete();
+        if self.over.is_none() && !may_be_lost {
+            let interval = Duration::from_millis(self.programs.shape.checkpoint_interval_ms);
+            let violation = self.watch.regions.look(self.world.now(), self.disrupted, interval);
+            violation.into_iter().for_each(|violation| self.checker.violate(violation));
         }
     }
 

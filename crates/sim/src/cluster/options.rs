@@ -29,6 +29,9 @@ pub struct Shape {
     pub lease_ms: Option<u64>,
     /// Bytes a second that an executor reads to prepare a live rescale; `None`: without a bound.
     pub prefetch_bandwidth: Option<u64>,
+    /// How long regions wait before they restart, in milliseconds: after a failure, and for more slots. `None`: as long as the
+    /// restart strategy says, and not for slots.
+    pub region_wait_ms: Option<u64>,
     /// Bounds on the work, memory and messages of executors.
     pub bounds: Bounds,
 }
@@ -121,6 +124,7 @@ impl Shape {
             adoption_timeout_ms: ADOPTION_TIMEOUT_MS,
             lease_ms: None,
             prefetch_bandwidth: None,
+            region_wait_ms: None,
             bounds: bounds::random(rng),
         }
     }
@@ -142,6 +146,26 @@ impl Shape {
             restarts: if scenarios.contains(&Scenario::FewRestarts) { restarts } else { Restarts::Always },
             ..self
         }
+    }
+
+    /// The shape for a job of several regions. In half of the runs these wait for up to a minute, often longer than the
+    /// interval of checkpoints.
+    pub fn for_regions(self, rng: &mut Rng) -> Self {
+        let region_wait_ms = rng.chance(0.5).then(|| rng.skewed(100..=60_000));
+        Self { region_wait_ms, ..self }
+    }
+
+    fn region_wait(&self) -> Vec<(&'static str, String)> {
+        let Some(wait_ms) = self.region_wait_ms else { return Vec::new() };
+        let mut pairs = Vec::new();
+        if self.restarts == Restarts::Always {
+            pairs.push(("restart-strategy.fixed-delay.delay", format!("{wait_ms} ms")));
+        }
+        if self.parallelism.is_none() {
+            let key = "jobmanager.adaptive-scheduler.submission.resource-stabilization-timeout";
+            pairs.push((key, format!("{wait_ms} ms")));
+        }
+        pairs
     }
 
     /// The configuration of all processes, with the savepoint from which the job starts.
@@ -171,6 +195,10 @@ impl Shape {
             ]);
         }
         pairs.extend(self.restarts.options());
+        for (key, wait) in self.region_wait() {
+            pairs.retain(|(other, _)| *other != key);
+            pairs.push((key, wait));
+        }
         let bandwidth =
             |bytes: u64| ("jobmanager.adaptive-scheduler.live-rescale.bandwidth", bytes.to_string());
         pairs.extend(self.prefetch_bandwidth.map(bandwidth));
@@ -194,7 +222,8 @@ impl Shape {
 impl fmt::Display for Shape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { slots, most_task_managers, checkpoint_interval_ms, retained, .. } = self;
-        let Self { parallelism, restarts, bounds, adoption_timeout_ms, prefetch_bandwidth, .. } = self;
+        let Self { parallelism, restarts, bounds, adoption_timeout_ms, .. } = self;
+        let Self { prefetch_bandwidth, region_wait_ms, .. } = self;
         write!(
             f,
             "{slots} slots, up to {most_task_managers} TaskManagers, a checkpoint each {checkpoint_interval_ms} ms, {retained} kept, adoption \
@@ -208,6 +237,9 @@ impl fmt::Display for Shape {
         }
         if let Some(bytes) = prefetch_bandwidth {
             write!(f, ", rescales read {bytes} bytes a second")?;
+        }
+        if let Some(wait_ms) = region_wait_ms {
+            write!(f, ", regions wait {wait_ms} ms")?;
         }
         if *restarts != Restarts::Always {
             write!(f, ", restarts {restarts:?}")?;

@@ -4,11 +4,13 @@ use super::job::SimulatedJob;
 use super::options::Shape;
 use super::{JOB_MANAGER_HOST, STANDBY_HOST};
 use crate::frame_text::EXECUTOR;
+use crate::regions::RegionWatch;
 use crate::world::{Context, Program, Spawner, Storage, Work};
 use bytes::Bytes;
 use reflow_config::{Config, MemorySize, options};
 use reflow_env::ChildCommand;
 use reflow_executor::{Bandwidth, Executor, ExecutorOptions};
+use reflow_graph::Regions;
 use reflow_jobmanager::{Handle, JobManager, JobSpec, StartMode};
 use reflow_protocol::deployment::{Artifact, ExecutorStart};
 use reflow_stream::{Job, StreamEnv};
@@ -64,6 +66,12 @@ pub enum End {
 }
 
 impl Programs {
+    /// A watch over the job's regions.
+    pub fn watch_regions(&self) -> RegionWatch {
+        let graph = job(&*self.job, &Work::default(), 0).graph;
+        RegionWatch::new(Regions::of(&graph), graph.vertices.len())
+    }
+
     /// Programs that run this job.
     pub fn new(shape: Shape, job: Arc<dyn SimulatedJob>) -> Self {
         Self {

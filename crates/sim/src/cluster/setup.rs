@@ -119,6 +119,9 @@ impl Setup {
         let directed = Directed::random(&mut of_scenarios, &scenarios);
         let mut shape = Shape::random(&mut rng).for_scenarios(&mut of_scenarios, &scenarios);
         shape.slots = shape.slots.max(workload.least_slots());
+        if workload.shape() == crate::workload::Shape::Pipelines {
+            shape = shape.for_regions(&mut rng.fork("regions"));
+        }
         let Chaos { schedule } = Chaos::random(&mut rng, busy, &scenarios);
         let step_aim = of_scenarios.skewed(2..=100) as f64 / 1_000.0;
         let step_strikes = if scenarios.contains(&Scenario::Steps) { of_scenarios.within(1..=12) } else { 0 };

@@ -100,6 +100,7 @@ impl Plan {
             adoption_timeout_ms: ADOPTION_TIMEOUT_MS,
             lease_ms: None,
             prefetch_bandwidth: None,
+            region_wait_ms: None,
             bounds: reflow_types::Bounds { batch_records: self.batch_records, ..Default::default() },
         };
         let last = self.schedule.last().map_or(Duration::ZERO, |(at, _)| *at);

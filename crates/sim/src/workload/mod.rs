@@ -335,9 +335,19 @@ impl Workload {
         self.max_parallelism[1].is_multiple_of(2)
     }
 
+    /// Whether [`Shape::Pipelines`] has a third one.
+    fn has_third_pipeline(&self) -> bool {
+        self.max_parallelism[1].is_multiple_of(3)
+    }
+
     /// The number of slots without which it cannot run.
     pub fn least_slots(&self) -> u64 {
-        if self.shape == Shape::Pipelines && self.has_slots_for_each_pipeline() { 2 } else { 1 }
+        match self.shape {
+            Shape::Pipelines if self.has_slots_for_each_pipeline() => {
+                2 + u64::from(self.has_third_pipeline())
+            }
+            _ => 1,
+        }
     }
 
     /// The kind of job.

@@ -1,4 +1,4 @@
-//! The job of two pipelines that exchange no data, so that each fails and restarts alone.
+//! The job of two or three pipelines that exchange no data, so that each fails and restarts alone.
 
 use super::counts::{self, Count, Counted};
 use super::reading::Reading;
@@ -8,14 +8,19 @@ use super::{Lines, Workload};
 use reflow_stream::StreamEnv;
 
 pub(super) fn build(env: &mut StreamEnv, workload: &Workload) {
-    let group = if workload.has_slots_for_each_pipeline() { "second" } else { "default" };
+    let group = |own| if workload.has_slots_for_each_pipeline() { own } else { "default" };
     pipeline(env, workload, ["readings", "lines", "default"], "", workload.source());
-    let early = workload.source().ending_early();
-    pipeline(env, workload, ["the first again", "other lines", group], SECOND, early);
+    let early = || workload.source().ending_early();
+    pipeline(env, workload, ["the first again", "other lines", group("second")], SECOND, early());
+    if workload.has_third_pipeline() {
+        pipeline(env, workload, ["the first once more", "third lines", group("third")], THIRD, early());
+    }
 }
 
 /// The prefix of the lines of the second pipeline.
 const SECOND: &str = "second ";
+/// The same of the third one.
+const THIRD: &str = "third ";
 
 fn pipeline(
     env: &mut StreamEnv,
@@ -37,7 +42,10 @@ fn pipeline(
 
 pub(super) fn expected(workload: &Workload) -> Lines {
     let mut lines = counts::expected(workload.readings.all());
-    let second = counts::expected(workload.readings.first());
-    lines.extend(second.into_iter().map(|(line, times)| (format!("{SECOND}{line}"), times)));
+    let others = if workload.has_third_pipeline() { &[SECOND, THIRD][..] } else { &[SECOND] };
+    for prefix in others {
+        let early = counts::expected(workload.readings.first());
+        lines.extend(early.into_iter().map(|(line, times)| (format!("{prefix}{line}"), times)));
+    }
     lines
 }

@@ -179,7 +179,7 @@ impl Fixture {
         for effect in effects {
             lines.push(match effect {
                 Effect::Act(Action::Command(AttemptCommand {
-                    command: Command::Checkpoint { checkpoint, command },
+                    command: Command::Checkpoint { checkpoint, command, .. },
                     ..
                 })) => match command {
                     CheckpointCommand::Trigger(kind) => {

@@ -54,6 +54,7 @@ fn deploy(ctx: &mut Context, now: Instant, attempt: Attempt, graph: ExecutionGra
         None => Plan::empty(),
     };
     let checkpoint = latest.map(|latest| latest.checkpoint);
+    let taken_over = latest.map(|latest| latest.manifest.taken_over(ctx.demand.job())).unwrap_or_default();
     let then = decided_ending(ctx).map_or(AfterBarrier::Continue, |ending| ending.then);
     let enumerators = latest.map(|latest| latest.manifest.enumerators.clone()).unwrap_or_default();
     let mut deployed = DeployedAttempt::new(now, attempt, graph.clone(), checkpoint);
@@ -63,7 +64,7 @@ fn deploy(ctx: &mut Context, now: Instant, attempt: Attempt, graph: ExecutionGra
         graph.subtasks().map(|(vertex, index, subtask)| Participant { subtask: subtask.id, vertex, index });
     let participants: Vec<Participant> = participants.collect();
     let deployment =
-        Deployment { attempt, graph: graph.clone(), restore, first_checkpoint, checkpoint, then };
+        Deployment { attempt, graph: graph.clone(), restore, first_checkpoint, checkpoint, taken_over, then };
     ctx.outputs.push(Action::Deploy { deployment: Box::new(deployment), enumerators });
     ctx.coordinator.begin_attempt(now, attempt, participants, ctx.demand.job(), &graph);
     Ok(())

@@ -141,6 +141,10 @@ impl Executing {
                 Progress::NotPossible => return Next::Restart(Restart::NotByRegion),
             }
         }
+        if self.phase == Phase::Starting {
+            let restarting = self.restart.as_ref().map(RegionRestart::regions);
+            ctx.note_running_regions(now, restarting);
+        }
         let deployed = self.phase == Phase::Starting && self.restart.is_none();
         if deployed && ctx.all_at_least(SubtaskStatus::Running) {
             self.phase = Phase::Running;

@@ -14,6 +14,7 @@ use crate::scheduler::next::{Execution, Next, Restart};
 use crate::scheduler::view::Takeover;
 use reflow_protocol::command::{AttemptCommand, CheckpointCommand, Command, RescaleCommand};
 use reflow_types::Instant;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// How long the leader waits for the other executors of an attempt after the first one has reported it. They try to reach it
@@ -108,14 +109,21 @@ fn adopt(ctx: &mut Context, now: Instant, adopted: Adopted) -> Next {
     let latest = ctx.coordinator.latest();
     let checkpoint = latest.map(|latest| latest.checkpoint);
     let enumerators = latest.map(|latest| latest.manifest.enumerators.clone()).unwrap_or_default();
+    let taken_over = latest.map(|latest| latest.manifest.taken_over(ctx.demand.job())).unwrap_or_default();
+    let without = taken_over.keys().map(|vertex| ctx.demand.regions().region(*vertex)).collect();
     let complete = checkpoint.filter(|_| adopted.latest_is_unknown);
-    let complete = complete.map(|checkpoint| (checkpoint, CheckpointCommand::NotifyComplete));
+    let complete = complete.map(|checkpoint| (checkpoint, without, CheckpointCommand::NotifyComplete));
     let aborted = adopted.aborted.clone().into_iter();
-    let aborted = aborted.map(|checkpoint| (checkpoint, CheckpointCommand::NotifyAborted));
+    let aborted = aborted.map(|checkpoint| (checkpoint, BTreeSet::new(), CheckpointCommand::NotifyAborted));
     let abandoned = adopted.abandoned.clone();
-    ctx.outputs.push(Action::AdoptAttempt { adopted: Box::new(adopted), checkpoint, enumerators });
-    for (checkpoint, command) in complete.into_iter().chain(aborted) {
-        ctx.outputs.push(Action::checkpoint(attempt, checkpoint, command));
+    ctx.outputs.push(Action::AdoptAttempt {
+        adopted: Box::new(adopted),
+        checkpoint,
+        taken_over,
+        enumerators,
+    });
+    for (checkpoint, without, command) in complete.into_iter().chain(aborted) {
+        ctx.outputs.push(Action::checkpoint(attempt, checkpoint, &without, command));
     }
     for version in abandoned {
         let command = Command::Rescale { version, command: RescaleCommand::Abandon };

@@ -7,10 +7,10 @@ use crate::restart::{self, Failover, LostExecutorRestart};
 use crate::scheduler::Settings;
 use crate::transition::Waits;
 use reflow_graph::{DeclaredList, Edge, JobGraph, Operator, RegionIndex, Shipping, Vertex, VertexIndex};
-use reflow_protocol::deployment::Attempt;
+use reflow_protocol::deployment::{Attempt, Deployment};
 use reflow_protocol::failure::{Failure, Fault};
 use reflow_protocol::report::{SubtaskEvent, SubtaskReport};
-use reflow_types::{MaxParallelism, SubtaskId, VertexId};
+use reflow_types::{ExecutorId, MaxParallelism, SubtaskId, VertexId};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -130,4 +130,31 @@ pub(super) fn failure(fault: Fault) -> Failure {
 /// The numbers of regions.
 pub(super) fn numbers(regions: &BTreeSet<RegionIndex>) -> String {
     regions.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+}
+
+/// The checkpoint from which a deployment begins, and the vertices whose state that has taken over from an earlier one.
+pub(super) fn origin(deployment: &Deployment) -> String {
+    let Some(checkpoint) = deployment.checkpoint else { return "nothing".to_owned() };
+    let older = deployment.taken_over.iter().map(|(vertex, of)| format!(", {} of {of}", vertex.0));
+    format!("checkpoint {checkpoint}{}", older.collect::<String>())
+}
+
+/// The names of executors.
+pub(super) fn names(executors: &[ExecutorId]) -> String {
+    executors.iter().map(|executor| format!("e{}", executor.0)).collect::<Vec<_>>().join(" ")
+}
+
+/// Two pipelines as in [`two_pipelines`], and a third one like the second.
+pub(super) fn three_pipelines() -> JobGraph {
+    let mut job = two_pipelines();
+    let (mut source, mut sink) = (job.vertices[3].clone(), job.vertices[4].clone());
+    for (vertex, (id, name)) in [(&mut source, (6, "source 3")), (&mut sink, (7, "sink 3"))] {
+        (vertex.id, vertex.name) = (VertexId(id), name.into());
+        vertex.operators[0].set_uid(name);
+        vertex.slot_sharing_group = "third".into();
+    }
+    job.vertices.extend([source, sink]);
+    let (from, to) = (VertexIndex(5), VertexIndex(6));
+    job.edges.push(Edge { from, to, shipping: Shipping::Rebalance, side_output: None });
+    job
 }

@@ -1,5 +1,6 @@
 //! The scheduler against a small world: executors that obey, storage that stores, and what a test makes of them.
 
+mod absence;
 mod adoption;
 mod draining;
 mod ending;

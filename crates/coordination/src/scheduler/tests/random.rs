@@ -2,7 +2,9 @@
 //! and forgets to answer. The world checks its invariants after each event; when everything calms down, the job must
 //! run on all slots.
 
-use super::fixtures::{failure, fixed, job, live, reactive, reported, seconds, two_pipelines};
+use super::fixtures::{
+    failure, fixed, job, live, reactive, reported, seconds, three_pipelines, two_pipelines,
+};
 use super::world::{Faults, World};
 use crate::event::{Event, RequestId, StoreOutcome};
 use crate::restart::LostExecutorRestart;
@@ -11,7 +13,7 @@ use reflow_graph::JobGraph;
 use reflow_protocol::failure::Fault;
 use reflow_protocol::report::{ExecutorReport, SubtaskEvent, SubtaskReport};
 use reflow_types::{ExecutorId, splitmix64};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Numbers that follow from a seed.
@@ -65,6 +67,9 @@ impl Struck {
                 if line.starts_with(what) {
                     self.count(what);
                 }
+            }
+            if line.starts_with("trigger") && line.contains("without") {
+                self.count("checkpoint without regions");
             }
             if line.ends_with("and cut") {
                 self.count("cut");
@@ -215,10 +220,13 @@ fn life_of(job: JobGraph, seed: u64, pace: u64, settings: fn(&mut Random) -> Set
 /// No more faults: after a while the job runs on what there is.
 fn calm_down(world: &mut World, seed: u64) {
     world.faults = Faults::default();
+    let vertices = &world.tasks.job().vertices;
+    let groups: BTreeSet<&str> = vertices.iter().map(|vertex| vertex.slot_sharing_group.as_str()).collect();
+    let groups = groups.len() as u32;
     if world.scheduler.view().settings.is_reactive() {
-        world.add(2);
+        world.add(groups.max(2));
     } else {
-        world.add(8);
+        world.add((4 * groups).max(8));
         world.require(1, 4);
     }
     // Subtasks that were deployed while nothing could run do not run by themselves.
@@ -337,4 +345,17 @@ fn whatever_happens_to_two_regions_both_come_back() {
         life_of(two_pipelines(), seed, 50, rescaling, &mut struck);
     }
     struck.expect(1000, &["cancel regions", "deploy regions", "commit"]);
+    struck.expect(100, &["checkpoint without regions"]);
+}
+
+/// One region runs while two others fail one after the other and come back at different times.
+#[test]
+fn whatever_happens_to_three_regions_all_come_back() {
+    let mut struck = Struck::default();
+    for seed in 0..500 {
+        life_of(three_pipelines(), seed, 20, settings, &mut struck);
+        life_of(three_pipelines(), seed, 50, rescaling, &mut struck);
+    }
+    struck.expect(500, &["cancel regions", "deploy regions"]);
+    struck.expect(100, &["checkpoint without regions"]);
 }

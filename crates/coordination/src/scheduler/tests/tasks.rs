@@ -130,9 +130,27 @@ impl Tasks {
         self.tasks.append(&mut others);
     }
 
-    /// Whether all subtasks of the graph are there.
-    pub(super) fn are_complete(&self) -> bool {
-        self.graph.subtasks().all(|(_, _, subtask)| self.tasks.contains_key(&subtask.id))
+    /// All subtasks of the graph are there but those of some regions.
+    pub(super) fn check_participants(&self, without: &BTreeSet<RegionIndex>) {
+        let regions = Regions::of(&self.job);
+        let missing = self.graph.subtasks().filter(|(.., subtask)| !self.tasks.contains_key(&subtask.id));
+        for (vertex, ..) in missing {
+            assert!(without.contains(&regions.region(vertex)), "a checkpoint while a region restarts");
+        }
+    }
+
+    /// The checkpoint in which the vertices of a `deploy` line took part whose state is older than the checkpoint. Checks that
+    /// there are some, all of one checkpoint.
+    pub(super) fn check_taken_over(&self, line: &str) -> u64 {
+        let older = line.split(", ").filter_map(|part| part.split_once(" of "));
+        let older: BTreeSet<u64> = older.map(|(_, of)| of.parse().expect("a number")).collect();
+        assert_eq!(older.len(), 1, "{line}");
+        older.into_iter().next().expect("there is one")
+    }
+
+    /// Whether a subtask is of one of these regions.
+    pub(super) fn is_of(&self, subtask: SubtaskId, regions: &BTreeSet<RegionIndex>) -> bool {
+        regions.contains(&Regions::of(&self.job).region(self.tasks[&subtask].vertex))
     }
 
     /// What each subtask writes for a checkpoint.
@@ -298,6 +316,9 @@ impl Tasks {
                 let former = self.tables.entry(key).or_insert_with(|| table.clone());
                 assert_eq!(former, table, "two tables have version {}", table.version());
                 let newest = self.tables.range((vertex.vertex, 0)..=(vertex.vertex, u64::MAX)).next_back();
+                // A checkpoint that was given up because a region failed may have had a newer table of it.
+                let newest = newest.filter(|_| vertex.taken_in == manifest.checkpoint);
+                let newest = newest.or_else(|| self.tables.get_key_value(&key));
                 assert_eq!(newest.map(|(key, _)| key.1), Some(table.version()), "an older table comes back");
                 let groups: Vec<KeyGroup> = vertex.keyed.iter().flat_map(|part| part.groups.iter()).collect();
                 let owned: BTreeSet<KeyGroup> = groups.iter().copied().collect();

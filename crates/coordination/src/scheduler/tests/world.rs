@@ -1,7 +1,7 @@
 //! A cluster with one job: carries out actions, answers them, keeps a log of them, and checks what must always hold.
 
 pub(super) use super::faults::Faults;
-use super::fixtures::{failure, job, numbers, reported};
+use super::fixtures::{failure, job, names, numbers, origin, reported};
 use super::tasks::Tasks;
 use crate::action::{Action, EndState};
 use crate::checkpoint::Recovered;
@@ -248,7 +248,7 @@ impl World {
                 let Deployment { attempt, graph, checkpoint, restore, then, .. } = &**deployment;
                 let parallelism: Vec<_> = graph.vertices.iter().map(|vertex| vertex.parallelism()).collect();
                 self.tasks.deploy(graph, restore, checkpoint.is_some());
-                let from = checkpoint.map_or("nothing".to_owned(), |id| format!("checkpoint {id}"));
+                let from = origin(deployment);
                 self.log.push(format!("deploy {} at {parallelism:?} from {from}", attempt.number));
                 self.deploy(*attempt, graph.clone());
                 if let Some(last) = checkpoint.filter(|_| *then != AfterBarrier::Continue) {
@@ -286,8 +286,7 @@ impl World {
             Action::DeployRegions { restart, deployment, .. } => {
                 let Deployment { attempt, graph, checkpoint, restore, .. } = &**deployment;
                 let parallelism: Vec<_> = graph.vertices.iter().map(|vertex| vertex.parallelism()).collect();
-                let from = checkpoint.map_or("nothing".to_owned(), |id| format!("checkpoint {id}"));
-                let regions = numbers(&restart.regions);
+                let (from, regions) = (origin(deployment), numbers(&restart.regions));
                 self.log.push(format!("deploy regions {regions} at {parallelism:?} from {from}"));
                 self.demand_current(*attempt);
                 self.tasks.end_regions(&restart.regions); // those whose executors are lost
@@ -357,8 +356,8 @@ impl World {
 
     fn command(&mut self, attempt: Attempt, command: &Command) {
         match command {
-            Command::Checkpoint { checkpoint, command } => {
-                self.checkpoint_command(attempt, *checkpoint, command);
+            Command::Checkpoint { checkpoint, without, command } => {
+                self.checkpoint_command(attempt, *checkpoint, without, command);
             }
             Command::Subtask { subtask, command: SubtaskCommand::AdoptState(states) } => {
                 self.demand_current(attempt);
@@ -377,6 +376,7 @@ impl World {
         &mut self,
         attempt: Attempt,
         checkpoint: CheckpointId,
+        without: &BTreeSet<RegionIndex>,
         command: &CheckpointCommand,
     ) {
         match command {
@@ -388,11 +388,12 @@ impl World {
                     AfterBarrier::Finish => " and finish",
                 };
                 let cut = if kind.cut.is_some() { " and cut" } else { "" };
-                self.log.push(format!("trigger {checkpoint}{then}{cut}"));
+                let except = if without.is_empty() { "" } else { " without " };
+                self.log.push(format!("trigger {checkpoint}{then}{cut}{except}{}", numbers(without)));
                 self.demand_current(attempt);
-                assert!(self.tasks.are_complete(), "a checkpoint while a region restarts");
+                self.tasks.check_participants(without);
                 self.scheduler.set_enumerators(checkpoint, Vec::new());
-                self.snapshot(attempt, checkpoint, kind.cut.as_ref());
+                self.snapshot(attempt, checkpoint, (without, kind.cut.as_ref()));
                 self.tasks.triggered(checkpoint);
                 self.then.insert(checkpoint, kind.then);
             }
@@ -519,8 +520,14 @@ impl World {
     }
 
     /// What subtasks do at a barrier.
-    fn snapshot(&mut self, attempt: Attempt, checkpoint: CheckpointId, cut: Option<&Cut>) {
-        let (living, states) = (self.living(), self.tasks.states());
+    fn snapshot(
+        &mut self,
+        attempt: Attempt,
+        checkpoint: CheckpointId,
+        (without, cut): (&BTreeSet<RegionIndex>, Option<&Cut>),
+    ) {
+        let (mut living, states) = (self.living(), self.tasks.states());
+        living.retain(|subtask| !self.tasks.is_of(*subtask, without));
         if let Some(cut) = cut {
             self.tasks.begin_cut(checkpoint);
             for &subtask in &living {
@@ -590,8 +597,4 @@ impl World {
         let open = view.rescales.history().filter(|rescale| rescale.ended.is_none()).count();
         assert!(open <= 1, "{open} rescales under way");
     }
-}
-
-fn names(executors: &[ExecutorId]) -> String {
-    executors.iter().map(|executor| format!("e{}", executor.0)).collect::<Vec<_>>().join(" ")
 }
