@@ -50,8 +50,7 @@ impl Deployed {
         self.next = None;
     }
 
-    /// Deploys regions of the attempt again. All executors get the graph, also those that have none of its subtasks any
-    /// more.
+    /// Deploys regions of the attempt again. All executors of the graph get it, because it is part of what they report.
     pub(super) fn deploy_regions(
         &mut self,
         restart: &RegionRestart,
@@ -64,7 +63,8 @@ impl Deployed {
         tracing::info!(%attempt, version = %restart.version, ?regions, ?parallelism, ?checkpoint, "deploying regions");
         let former = std::mem::replace(&mut self.executors, executors(graph).collect());
         let addresses = self.addresses(members);
-        for executor in self.executors.union(&former) {
+        self.drop_former(*attempt, &former, members, out);
+        for executor in &self.executors {
             let restore = share_of(graph, *executor, &deployment.restore).collect();
             let deployment = Box::new(with_state(&deployment, restore));
             let (restart, addresses) = (restart.clone(), addresses.clone());
@@ -145,9 +145,24 @@ impl Deployed {
                 tracing::info!(%attempt, %version, "the live rescale is committed");
                 self.send(attempt, Command::Rescale { version, command }, members, out);
                 let graph = self.next.take().expect("the graph that is committed was prepared");
-                self.executors = executors(&graph).collect();
+                let former = std::mem::replace(&mut self.executors, executors(&graph).collect());
+                self.drop_former(attempt, &former, members, out);
                 self.graph = graph;
             }
+        }
+    }
+
+    /// Executors that run nothing of the attempt any more drop it. Otherwise they would keep it beyond its end, of which they do
+    /// not hear, and could prepare no rescale of a later one.
+    fn drop_former(
+        &self,
+        attempt: Attempt,
+        former: &BTreeSet<ExecutorId>,
+        members: &Members,
+        out: &mut Vec<Output>,
+    ) {
+        for executor in former.difference(&self.executors) {
+            members.send(*executor, &ToExecutor::DropAttempt { attempt }, out);
         }
     }
 
