@@ -3,8 +3,9 @@
 //! Real processes on one machine: a JobManager and two TaskManagers with a slot each. The job reads sixteen splits at a
 //! fixed rate, so a record that waits shows by how much. Each round scales up by a TaskManager, down and up by
 //! requirements, kills the JobManager, freezes a TaskManager, drains one, and kills one; each event waits until the job is
-//! at rest again. With `--event move_jm` or `kill_leader` a standby takes over, and with `cut_tm` the TaskManagers run on hosts
-//! of their own (network namespaces), of which one is cut off. At the end of each run the output must be exact. The same is done with rescales that restart the job.
+//! at rest again. With `--event move_jm` or `kill_leader` a standby takes over, with `cut_tm` the TaskManagers run on hosts
+//! of their own (network namespaces), of which one is cut off, and with `two_regions` the job has a second pipeline, which
+//! fails. At the end of each run the output must be exact. The same is done with rescales that restart the job.
 
 use clap::Parser;
 use reflow_benches::chaos::hosts::Hosts;
@@ -33,6 +34,8 @@ const REST_DELAY_US: u64 = 200_000;
 const BEFORE: Duration = Duration::from_secs(10);
 /// How long each event and its end may take.
 const PATIENCE: Duration = Duration::from_secs(180);
+/// The directory of the second pipeline.
+const SECOND: &str = "second";
 
 /// Delays of records while the cluster changes.
 #[derive(Parser)]
@@ -47,8 +50,10 @@ struct Arguments {
     #[arg(long)]
     way: Option<String>,
     /// Only this event, and a TaskManager that is started before each. Those of JobManagers drain one afterwards; move_jm and
-    /// kill_leader have a standby; cut_tm needs root.
-    #[arg(long, value_parser = ["drain", "kill_tm", "kill_jm", "move_jm", "kill_leader", "freeze_tm", "cut_tm"])]
+    /// kill_leader have a standby; cut_tm needs root; two_regions has two TaskManagers from the start.
+    #[arg(long, value_parser = [
+        "drain", "kill_tm", "kill_jm", "move_jm", "kill_leader", "freeze_tm", "cut_tm", "two_regions",
+    ])]
     event: Option<String>,
     /// Keep the directories with logs, checkpoints and output.
     #[arg(long)]
@@ -176,7 +181,7 @@ fn changes_leader(event: &str) -> bool {
 
 /// Whether this event does not rescale the job at the wish of anybody.
 fn is_failure(event: &str) -> bool {
-    changes_leader(event) || matches!(event, "kill_tm" | "freeze_tm" | "cut_tm")
+    changes_leader(event) || matches!(event, "kill_tm" | "freeze_tm" | "cut_tm" | "two_regions")
 }
 
 impl Run {
@@ -204,7 +209,14 @@ impl Run {
             ("--log", log.display().to_string()),
             ("--output", output.display().to_string()),
         ];
-        let job_arguments = job_arguments.into_iter().flat_map(|(name, value)| [name.to_owned(), value]);
+        let two_regions = arguments.event.as_deref() == Some("two_regions");
+        let second = scratch.join(SECOND);
+        if two_regions {
+            std::fs::create_dir_all(second.join("log"))?;
+        }
+        let second = two_regions.then(|| ("--second", second.display().to_string()));
+        let job_arguments = job_arguments.into_iter().chain(second);
+        let job_arguments = job_arguments.flat_map(|(name, value)| [name.to_owned(), value]);
         let logs = Logs::new(&log)?;
         let cuts = arguments.event.as_deref() == Some("cut_tm");
         let has_standby = matches!(arguments.event.as_deref(), Some("move_jm" | "kill_leader"));
@@ -219,6 +231,9 @@ impl Run {
         })?;
         let plan = Plan::new(1, Duration::ZERO);
         cluster.add_on(0)?;
+        if two_regions {
+            cluster.add_on(0)?;
+        }
         let rest = Rest::new(cluster.rest_port());
         let starting = clock::now();
         while rest.details().is_err() {
@@ -248,6 +263,9 @@ impl Run {
     fn round(&mut self, only: Option<&str>) -> Result<(), Box<dyn Error>> {
         if let Some(silent @ ("freeze_tm" | "cut_tm")) = only {
             return self.silent_round(silent);
+        }
+        if only == Some("two_regions") {
+            return self.fail_second();
         }
         self.event("up", 2, |run| run.strike(Fault::Start))?;
         match only {
@@ -302,6 +320,22 @@ impl Run {
         })?;
         self.cluster.recover(true)?;
         self.event("return", 2, |_| Ok(()))
+    }
+
+    /// Lets the second pipeline fail, and takes the delays of the first one. Each runs in a slot of its own.
+    fn fail_second(&mut self) -> Result<(), Box<dyn Error>> {
+        let restored = self.rest.checkpoints()?.counts.restored;
+        self.event("two_regions", 1, |run| {
+            std::fs::write(run.scratch.join(SECOND).join("fail"), "")?;
+            let struck = clock::now();
+            while run.rest.checkpoints()?.counts.restored == restored {
+                run.look()?;
+                if struck.elapsed() > PATIENCE {
+                    return Err("the second pipeline does not restart".into());
+                }
+            }
+            Ok(())
+        })
     }
 
     fn strike(&mut self, fault: Fault) -> Result<(), Box<dyn Error>> {
@@ -436,7 +470,11 @@ impl Run {
         if !status.success() {
             return Err(format!("the JobManager ended with {status}").into());
         }
-        Ok(Verdict::read(&self.output, &self.schedule)?)
+        let verdict = Verdict::read(&self.output, &self.schedule)?;
+        match self.scratch.join(SECOND).join("output") {
+            second if verdict.is_exact() && second.exists() => Ok(Verdict::read(&second, &self.schedule)?),
+            _ => Ok(verdict),
+        }
     }
 
     fn log(&self, text: &str) {

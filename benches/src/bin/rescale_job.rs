@@ -2,6 +2,9 @@
 //!
 //! Sixteen splits at a fixed rate, and per key a count, a sum and a payload. Each record leaves with its key's count,
 //! and is written to a file exactly once; when it left the keyed operator is noted in the log.
+//!
+//! With `--second DIR` it has another pipeline like this one, in slots of its own, with log and output below the directory. It
+//! fails when there is a file `DIR/fail`, which it removes.
 
 use reflow::UserError;
 use reflow::connectors::{FileSink, Lines, RollingPolicy};
@@ -9,6 +12,7 @@ use reflow::prelude::*;
 use reflow_benches::rescale::log::{Entry, Recorder};
 use reflow_benches::rescale::schedule::Schedule;
 use reflow_benches::rescale::source::Paced;
+use reflow_benches::rescale::trap::Trap;
 use reflow_benches::workloads::splitmix64;
 
 /// What is kept of a key.
@@ -25,6 +29,8 @@ struct Count {
     schedule: Schedule,
     payload_bytes: usize,
     recorder: Recorder,
+    /// What makes it fail.
+    trap: Option<Trap>,
 }
 
 impl Count {
@@ -46,6 +52,9 @@ impl ProcessFunction for Count {
         context: &mut impl Context<u64, Account, String>,
         record: u64,
     ) -> Result<(), UserError> {
+        if let Some(trap) = &mut self.trap {
+            trap.look()?;
+        }
         let account = context.state_mut();
         if account.count == 0 {
             account.payload = self.payload(self.schedule.key(record));
@@ -79,19 +88,33 @@ struct Options {
     /// Bytes of each key's payload.
     #[arg(long, default_value_t = 0)]
     payload: usize,
+    /// The directory of a second pipeline.
+    #[arg(long)]
+    second: Option<String>,
 }
 
 fn rescale_job(env: &mut StreamEnv, options: Options) -> JobResult {
-    let Options { keys, rate, begin_us, log, output, payload: payload_bytes } = options;
+    let Options { keys, rate, begin_us, log, output, payload: payload_bytes, second } = options;
     let schedule = Schedule { keys, rate, begin_us };
-    env.source("paced", Paced { schedule })
-        .key_by(move |record: &u64| schedule.key(*record))
-        .process(Count { schedule, payload_bytes, recorder: Recorder::new(log.into()) })
-        .sink(
-            "output",
-            FileSink::<String, _>::new(output, Lines).rolling_policy(RollingPolicy::on_checkpoint()),
-        );
+    let count =
+        |log: String, trap| Count { schedule, payload_bytes, recorder: Recorder::new(log.into()), trap };
+    pipeline(env, ["paced", "output", "default"], count(log, None), output);
+    if let Some(directory) = second {
+        let trap = Some(Trap::new(format!("{directory}/fail").into()));
+        let names = ["second paced", "second output", "second"];
+        pipeline(env, names, count(format!("{directory}/log"), trap), format!("{directory}/output"));
+    }
     Ok(())
+}
+
+fn pipeline(env: &mut StreamEnv, [source, sink, group]: [&str; 3], count: Count, output: String) {
+    let schedule = count.schedule;
+    env.source(source, Paced { schedule })
+        .slot_sharing_group(group)
+        .key_by(move |record: &u64| schedule.key(*record))
+        .process(count)
+        .slot_sharing_group(group)
+        .sink(sink, FileSink::<String, _>::new(output, Lines).rolling_policy(RollingPolicy::on_checkpoint()));
 }
 
 reflow::main!(rescale_job);
