@@ -89,7 +89,7 @@ impl Distribution {
     }
 
     /// The job in the list of the REST API.
-    fn job(&self) -> Option<JobOverview> {
+    pub(crate) fn job(&self) -> Option<JobOverview> {
         self.get::<JobsOverview>("/jobs/overview")?.jobs.into_iter().next()
     }
 
@@ -157,8 +157,13 @@ impl Drop for Distribution {
 /// S3, as in the distribution, and the features with which the whole workspace is tested (as `build_as_for_tests` in
 /// xtask): with others, cargo would compile the engine again.
 pub(crate) fn job() -> PathBuf {
+    build(JOB)
+}
+
+/// As [`job`], another job of the workspace.
+pub(crate) fn build(job: &str) -> PathBuf {
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--quiet", "--workspace", "--test", "page", "--bin", JOB]);
+    cargo.args(["build", "--quiet", "--workspace", "--test", "page", "--bin", job]);
     // Build scripts of dependencies watch what cargo tells tests of their package.
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
@@ -167,7 +172,7 @@ pub(crate) fn job() -> PathBuf {
         }
     }
     assert!(cargo.status().unwrap().success());
-    Path::new(env!("CARGO_BIN_EXE_reflow")).with_file_name(JOB)
+    Path::new(env!("CARGO_BIN_EXE_reflow")).with_file_name(job)
 }
 
 pub(crate) fn free_port() -> u16 {

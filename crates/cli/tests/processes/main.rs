@@ -14,4 +14,5 @@ mod quick_start;
 mod replaced_job;
 mod steering;
 mod stores;
+mod two_pipelines;
 mod unseen_storage;
