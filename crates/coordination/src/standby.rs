@@ -100,8 +100,9 @@ pub struct Watch {
 
 impl Watch {
     /// `duration` counts as long as the leader has not written its own. `program` is what this JobManager runs.
-    pub fn new(duration: Duration, program: u64) -> Self {
-        Self { duration, program, asked: None, released: None, seen: None, leader_lives: false }
+    /// `has_stood_by`: it has seen the leader before, or has led itself.
+    pub fn new(duration: Duration, program: u64, has_stood_by: bool) -> Self {
+        Self { duration, program, asked: None, released: None, seen: None, leader_lives: has_stood_by }
     }
 
     /// The leadership was read by requests of which the first was sent at `asked_at`.
@@ -118,7 +119,7 @@ impl Watch {
             Some(Tenure::Ended) if self.leader_lives => Verdict::Ended,
             Some(Tenure::Released) if self.differs() => {
                 let (_, since) = *self.released.get_or_insert((sighting.epoch, now));
-                if asked_at.since(since) >= duration / 2 { Verdict::Released } else { Verdict::Wait }
+                if asked_at.since(since) >= duration / 4 { Verdict::Released } else { Verdict::Wait }
             }
             Some(Tenure::Released | Tenure::Ended) => Verdict::Released,
             Some(Tenure::Offered) if self.is_asked_for(asked_at, duration) => Verdict::Released,
@@ -206,7 +207,7 @@ mod tests {
     /// Each reading takes 10 ms.
     #[track_caller]
     fn check(readings: &[(u64, Option<Sighting>)], last: Verdict) {
-        let mut watch = Watch::new(DURATION, OWN);
+        let mut watch = Watch::new(DURATION, OWN, false);
         let verdicts = readings.iter().map(|(ms, read)| watch.read(at(*ms), at(ms + 10), *read));
         let verdicts: Vec<Verdict> = verdicts.collect();
         let (end, before) = verdicts.split_last().unwrap();
@@ -270,11 +271,8 @@ mod tests {
         check(&[(0, kept), (3_020, kept), (6_000, kept)], Verdict::Wait);
         check(&[(0, kept), (6_010, kept)], Verdict::Silent(DURATION * 2));
         let released = |renewals| other(renewals, Tenure::Released);
-        check(&[(0, kept), (100, released(2)), (1_100, released(3)), (1_600, released(3))], Verdict::Wait);
-        check(
-            &[(0, kept), (100, released(2)), (1_100, released(3)), (1_610, released(3))],
-            Verdict::Released,
-        );
+        check(&[(0, kept), (100, released(2)), (500, released(3)), (850, released(3))], Verdict::Wait);
+        check(&[(0, kept), (100, released(2)), (500, released(3)), (860, released(3))], Verdict::Released);
         check(&[(0, released(2)), (100, kept), (1_700, released(3))], Verdict::Wait);
     }
 
@@ -285,7 +283,7 @@ mod tests {
             let lease = Lease { renewals, duration: DURATION, tenure: Tenure::Offered, program: OWN };
             Some(Sighting { epoch: LeaderEpoch(1), lease: Some(lease) })
         };
-        let mut watch = Watch::new(DURATION, OWN);
+        let mut watch = Watch::new(DURATION, OWN, false);
         assert_eq!(watch.read(at(0), at(10), offered(1)), Verdict::Wait, "nobody asks for it");
         watch.member_asks(at(500));
         assert_eq!(
@@ -312,7 +310,7 @@ mod tests {
 
     #[test]
     fn time_without_storage_does_not_count() {
-        let mut watch = Watch::new(DURATION, OWN);
+        let mut watch = Watch::new(DURATION, OWN, false);
         assert_eq!(watch.read(at(0), at(1), lease(1, 1)), Verdict::Wait);
         watch.read_failed();
         assert_eq!(watch.read(at(60_000), at(60_001), lease(1, 1)), Verdict::Wait);

@@ -205,7 +205,9 @@ impl Ending {
     /// Whether there is nothing left to do but to leave.
     pub(crate) fn is_settled(&self, now: Instant, leader: &Leader) -> bool {
         let recorded = match self.record {
-            Record::Unwanted | Record::Failed(_) | Record::Deposed(_) | Record::Left => true,
+            // A process that ends drops its requests, and standbys would resume the job.
+            Record::Unwanted => leader.has_ended_lease() || now >= self.deadline,
+            Record::Failed(_) | Record::Deposed(_) | Record::Left => true,
             Record::Written => !leader.deletes() || now >= self.deadline,
             Record::Writing { .. } => false,
         };

@@ -4,7 +4,7 @@ use super::*;
 
 /// What a process starts as that has handed the job over to end.
 fn told_to_end(store: MemoryStore) -> World {
-    let mut world = of_spec(store, LEASES, |spec| spec.told_to_end = true);
+    let mut world = of_spec(store, LEASES, |spec| spec.role = Role::EndingStandby);
     world.feed(Input::Start);
     world
 }
@@ -42,4 +42,22 @@ fn a_job_manager_that_was_told_to_end_takes_over_if_its_successor_is_lost() {
     assert_eq!(former.store.names("/epochs/").len(), 3, "it claims the job");
     // And ends as without a standby: `jobmanager.termination` suspends the job.
     assert_eq!(former.exit, Some((0, String::new())));
+}
+
+/// A leader was frozen while another one led, and goes on long after the job has ended. It was not started for a new one.
+#[test]
+fn a_deposed_leader_does_not_begin_the_job_anew() {
+    let (_, mut other) = leader_and_standby();
+    other.pass(DURATION * 2);
+    assert!(leads(&other));
+    let job = other.handle.view().jobs[0].id;
+    assert_eq!(other.ask(Command::Cancel { job }), Ok(reflow_view::Reply::Accepted));
+    other.pass(DURATION);
+    assert_eq!(other.exit, Some((0, String::new())));
+    let mut deposed = of_spec(other.store, LEASES, |spec| spec.role = Role::Standby);
+    deposed.now = other.now + Duration::from_secs(100);
+    deposed.feed(Input::Start);
+    deposed.pass(DURATION * 2);
+    assert_eq!(deposed.exit, Some((0, String::new())));
+    assert_eq!(deposed.store.names("/epochs/").len(), 2);
 }

@@ -42,5 +42,5 @@ mod view;
 pub use error::JobManagerError;
 pub use handle::Handle;
 pub use leadership::LeadershipError;
-pub use process::{HANDS_OVER, JobManager, STANDS_BY};
-pub use settings::{JobSpec, StartMode};
+pub use process::JobManager;
+pub use settings::{JobSpec, Role, StartMode};

@@ -18,7 +18,7 @@ use crate::lease::{self, renewals::Renewals};
 use crate::members::{MemberSettings, Members};
 use crate::requirements::Declarations;
 use crate::schedule;
-use crate::settings::{AfterJob, JobSpec, Settings};
+use crate::settings::{AfterJob, JobSpec, Role, Settings};
 use crate::standby::Standby;
 use crate::storage::{Storage, Tickets};
 use crate::timeline::Timeline;
@@ -37,10 +37,10 @@ use std::time::Duration;
 use termination::Leaving;
 
 /// The exit code of a JobManager that does not lead any more and is to be started again as a standby.
-pub const STANDS_BY: i32 = 75;
+pub(crate) const STANDS_BY: i32 = 75;
 /// The exit code of a JobManager that was told to end, whose successor has claimed the job and may not lead yet: it is to be started
 /// again as a standby that ends ([`JobSpec::told_to_end`]).
-pub const HANDS_OVER: i32 = 76;
+pub(crate) const HANDS_OVER: i32 = 76;
 const LISTENER: ListenerId = ListenerId(0);
 /// The number of former epochs' files that are kept. The last ones show which job is resumed.
 const KEPT_EPOCHS: usize = 8;
@@ -131,16 +131,16 @@ impl JobManager {
             clock: spec.clock.clone(),
             newcomers: BTreeSet::new(),
             watched: None,
-            told_to_end: spec.told_to_end,
+            told_to_end: spec.role == Role::EndingStandby,
             program: lease::program(&spec.artifact.sha256, &spec.args),
-            spec: Some(spec),
             ids: Ids::new(seed),
             tickets: Tickets::default(),
             handle: handle.clone(),
             frame,
             view_at: Instant(0),
             started_at: Instant(0),
-            has_stood_by: false,
+            has_stood_by: spec.role != Role::First,
+            spec: Some(spec),
             changed: true,
             pauses: Pauses::default(),
             phase: Phase::Opening,
@@ -221,7 +221,8 @@ impl JobManager {
         self.phase = Phase::Leading(Box::new(led));
         self.handle_event(now, Event::Tick, out);
         if self.told_to_end {
-            self.end_after_failed_hand_over(now, out);
+            // It has handed the job over before, and its successor was lost before it led. There may be another standby.
+            self.on_terminate(now, out);
         }
     }
 
@@ -357,8 +358,9 @@ impl JobManager {
         let Some(epoch) = led.leader.deposed else { return };
         let name = led.name.clone();
         led.answer_transfer(Ok(Reply::Accepted));
-        let (hands_over, suspends) =
-            (matches!(led.leaving, Leaving::HandsOver(_)), led.leaving == Leaving::Suspends);
+        let hands_over =
+            matches!(led.leaving, Leaving::HandsOver(_) | Leaving::WaitsForCut { ends: true, .. });
+        let suspends = led.leaving == Leaving::Suspends;
         if (hands_over || suspends) && injected_fault::is_active("leader_stays_after_its_hand_over") {
             return;
         }

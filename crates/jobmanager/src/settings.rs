@@ -1,6 +1,7 @@
 //! The JobManager's parameters: its job, how to start it, and its options.
 
 use crate::layout::is_absolute;
+use crate::process::{HANDS_OVER, STANDS_BY};
 use reflow_api::Enumerator;
 use reflow_config::{Config, HighAvailability, Termination, options};
 use reflow_env::Location;
@@ -31,9 +32,33 @@ pub struct JobSpec {
     pub inspect: Inspect,
     /// How the job starts.
     pub start: StartMode,
-    /// Whether this JobManager has handed the job over to end ([`HANDS_OVER`](crate::HANDS_OVER)). It ends as soon as another one
-    /// leads. If the other one is lost before, it takes the job over, and ends as without a standby.
-    pub told_to_end: bool,
+    /// What this JobManager is started as.
+    pub role: Role,
+}
+
+/// What a JobManager is started as.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Role {
+    /// What a user or a supervisor has started: it leads the job, or stands by.
+    #[default]
+    First,
+    /// A former leader of this process: it stands by. The job that it has led is its own, also if it has ended since.
+    Standby,
+    /// A former leader that was told to end: it stands by until another one leads. If that is lost before, it takes the job over,
+    /// and ends as any leader does that is told to.
+    EndingStandby,
+}
+
+impl Role {
+    /// What a process is started again as whose JobManager has exited with this code. `None` if it ends.
+    #[must_use]
+    pub fn after(exit_code: i32) -> Option<Self> {
+        match exit_code {
+            STANDS_BY => Some(Self::Standby),
+            HANDS_OVER => Some(Self::EndingStandby),
+            _ => None,
+        }
+    }
 }
 
 /// How a job starts.

@@ -40,12 +40,12 @@ impl Standby {
     pub(crate) fn new(
         now: Instant,
         layout: Layout,
-        (duration, program): (Duration, u64),
+        (duration, watch): (Duration, Watch),
         tickets: Tickets,
     ) -> Self {
         Self {
             layout,
-            watch: Watch::new(duration, program),
+            watch,
             interval: duration / READINGS,
             requests: Storage::new(tickets),
             next: Some(now),

@@ -23,7 +23,8 @@ impl Driven {
     fn start() -> Self {
         let layout = Layout::new(&Location("/c".into()), "default", "job");
         let now = Instant::from_millis(1_000);
-        let standby = Standby::new(now, layout.clone(), (DURATION, 7), Tickets::default());
+        let standby =
+            Standby::new(now, layout.clone(), (DURATION, Watch::new(DURATION, 7, false)), Tickets::default());
         Self { standby, layout, now, newest: None, lease: None, is_away: false, takes: Duration::ZERO }
     }
 

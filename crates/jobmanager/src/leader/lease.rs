@@ -30,6 +30,11 @@ impl Leader {
         self.set_tenure(now, Tenure::Ended);
     }
 
+    /// Whether standbys can read that the job has ended.
+    pub(crate) fn has_ended_lease(&self) -> bool {
+        self.lease.as_ref().is_none_or(Renewals::is_settled)
+    }
+
     fn set_tenure(&mut self, now: Instant, tenure: Tenure) {
         if let Some(lease) = &mut self.lease {
             lease.set(now, tenure);

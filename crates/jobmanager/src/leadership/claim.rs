@@ -295,6 +295,7 @@ impl Claim {
         if self.lost_races == MAX_LOST_RACES {
             return Err(LeadershipError::Contended(self.by.layout.epochs()));
         }
+        self.by.lease_is_silent = false; // that of another leadership, which may be renewed
         self.begin();
         Ok(())
     }

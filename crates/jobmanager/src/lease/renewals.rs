@@ -81,6 +81,11 @@ impl Renewals {
         (self.lease.tenure, self.next) = (tenure, now);
     }
 
+    /// Whether storage has what the last one says, and nothing that is under way can change it.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.requests.len() == 0 && self.accepted == self.lease.renewals
+    }
+
     /// Begins a renewal if one is due.
     pub(crate) fn on_time(&mut self, now: Instant, out: &mut Vec<Output>) {
         if self.next_wakeup().is_some_and(|at| at <= now) {

@@ -11,7 +11,7 @@ use crate::settings::StartMode;
 use crate::standby::Standby;
 use crate::storage::{Storage, Tickets};
 use reflow_config::options;
-use reflow_coordination::standby::{Tenure, Verdict};
+use reflow_coordination::standby::{Tenure, Verdict, Watch};
 use reflow_env::{Location, Output, StoreResult, Ticket};
 use reflow_types::{Instant, JobId, LeaderEpoch};
 use reflow_view::LeaderChangeCause;
@@ -56,7 +56,8 @@ impl JobManager {
 
     /// Waits until no other JobManager leads.
     fn stand_by(&mut self, now: Instant, duration: Duration, out: &mut Vec<Output>) {
-        let standby = Standby::new(now, self.layout.clone(), (duration, self.program), self.tickets.clone());
+        let watch = Watch::new(duration, self.program, self.has_stood_by);
+        let standby = Standby::new(now, self.layout.clone(), (duration, watch), self.tickets.clone());
         self.phase = Phase::StandingBy(Box::new(standby));
         self.on_time(now, out);
     }

@@ -104,11 +104,6 @@ impl JobManager {
         self.on_time(now, out);
     }
 
-    /// It has handed the job over before, and its successor was lost before it led.
-    pub(super) fn end_after_failed_hand_over(&mut self, now: Instant, out: &mut Vec<Output>) {
-        self.terminate(now, out);
-    }
-
     /// No standby has taken the job over.
     pub(super) fn stop_waiting(&mut self, now: Instant, out: &mut Vec<Output>) {
         let Phase::Leading(led) = &mut self.phase else { return };

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use reflow_config::{Config, options};
 use reflow_env::real::{self, BlockingStorage, ChildMode, Clock};
 use reflow_env::{ChildCommand, Input, Location, Output, Process, Signal, StoreOp, StoreReply};
+use reflow_jobmanager::Role;
 use reflow_launch::{logging, machine, storage};
 use reflow_protocol::deployment::ExecutorStart;
 use reflow_taskmanager::{Executables, Settings, TaskManager};
@@ -96,14 +97,7 @@ impl Cluster {
     /// Runs the JobManager on this thread until the job has ended.
     fn run_job(&self, signals: Signals) -> Result<Ended, LaunchError> {
         let driver = real::Options { signals: signals == Signals::Handled, ..self.driver.clone() };
-        job_manager::drive(
-            &self.executable,
-            &self.options,
-            job_manager::Start::First,
-            &self.config,
-            &self.runtime,
-            driver,
-        )
+        job_manager::drive(&self.executable, &self.options, Role::First, &self.config, &self.runtime, driver)
     }
 }
 

@@ -4,7 +4,7 @@ use super::http_server::HttpServer;
 use super::{Executable, LaunchError, Options, provider, system};
 use reflow_config::{Config, options};
 use reflow_env::{Signal, real};
-use reflow_jobmanager::{HANDS_OVER, JobManager, JobSpec, STANDS_BY, StartMode};
+use reflow_jobmanager::{JobManager, JobSpec, Role, StartMode};
 use reflow_launch::{exposure, inspection, logging, machine, storage, tls};
 use reflow_types::Bounds;
 use reflow_types::metric::Accumulated;
@@ -29,39 +29,30 @@ pub(super) fn run(executable: Executable, options: &Options) -> Result<ExitCode,
     };
     tls::enable(&config, &mut driver)?;
     let mut options = options.clone();
-    let mut start = Start::First;
+    let mut role = Role::First;
     let exit = loop {
-        let Ended { exit, .. } = drive(&executable, &options, start, &config, &runtime, driver.clone())?;
-        start = match exit.code {
-            STANDS_BY => Start::Standby,
-            HANDS_OVER => Start::EndingStandby,
-            _ => break exit,
+        let Ended { exit, .. } = drive(&executable, &options, role, &config, &runtime, driver.clone())?;
+        role = match Role::after(exit.code) {
+            Some(role) => role,
+            None => break exit,
         };
         // These are for the job as it was when the user started it, not for what another JobManager has led since.
         (options.fresh, options.allow_other_build, options.allow_replay) = (false, false, false);
-        tracing::info!("starting again as a standby");
+        match role {
+            Role::EndingStandby => tracing::info!("waiting until the other JobManager leads"),
+            _ => tracing::info!("starting again as a standby"),
+        }
     };
     // A command that changes the number of TaskManagers goes on without this process.
     runtime.shutdown_timeout(Duration::from_secs(1));
     Ok(ExitCode::from(u8::try_from(exit.code).unwrap_or(1)))
 }
 
-/// For what a JobManager is started.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Start {
-    /// To lead the job, or stand by, as the user has started it.
-    First,
-    /// To stand by, after another one has taken the job over.
-    Standby,
-    /// To stand by until the other one leads, and end.
-    EndingStandby,
-}
-
 /// Runs the JobManager on this thread, and REST on the runtime, until the job has ended.
 pub(super) fn drive(
     executable: &Executable,
     options: &Options,
-    start: Start,
+    role: Role,
     config: &Config,
     runtime: &Runtime,
     driver: real::Options,
@@ -83,7 +74,7 @@ pub(super) fn drive(
             allow_other_build: options.allow_other_build,
             allow_replay: options.allow_replay,
         },
-        told_to_end: start == Start::EndingStandby,
+        role,
     };
     let seed = machine::random().map_err(system("cannot read random numbers"))?;
     let signal = Signal::default();
@@ -95,7 +86,7 @@ pub(super) fn drive(
     scaling.inspect(JoinHandle::abort);
     runtime.block_on(server.stop());
     let accumulators = accumulators(&handle.view());
-    if exit.code == 0 {
+    if exit.code == 0 || Role::after(exit.code).is_some() {
         tracing::info!(
             "the JobManager ends{}",
             if exit.reason.is_empty() { "" } else { ": " }.to_owned() + &exit.reason

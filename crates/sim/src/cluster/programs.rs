@@ -11,14 +11,14 @@ use reflow_config::{Config, MemorySize, options};
 use reflow_env::ChildCommand;
 use reflow_executor::{Bandwidth, Executor, ExecutorOptions};
 use reflow_graph::Regions;
-use reflow_jobmanager::{Handle, JobManager, JobSpec, StartMode};
+use reflow_jobmanager::{Handle, JobManager, JobSpec, Role, StartMode};
 use reflow_protocol::deployment::{Artifact, ExecutorStart};
 use reflow_stream::{Job, StreamEnv};
 use reflow_taskmanager::{Machine, Settings, TaskManager};
 use reflow_types::inspection::InspectionError;
 use reflow_types::{Bounds, TaskManagerId};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,6 +50,8 @@ pub struct Programs {
     succeeded: BTreeSet<String>,
     /// Whether the next JobManager is started with `--allow-replay`.
     pub allow_replay: bool,
+    /// What the next JobManager of a host is started as.
+    pub roles: BTreeMap<String, Role>,
     /// The exit reason of the last JobManager.
     pub last_exit: Option<String>,
 }
@@ -84,6 +86,7 @@ impl Programs {
             start_from: None,
             succeeded: BTreeSet::new(),
             allow_replay: false,
+            roles: BTreeMap::new(),
             last_exit: None,
         }
     }
@@ -171,7 +174,7 @@ impl Programs {
             clock: context.host.clone(),
             inspect: |_| Err(InspectionError::NoSuchLog),
             start: StartMode { allow_replay: self.allow_replay, ..StartMode::default() },
-            told_to_end: false,
+            role: self.roles.remove(&context.host).unwrap_or_default(),
         };
         let mut seed = [0; 32];
         seed[..8].copy_from_slice(&context.seed.to_le_bytes());

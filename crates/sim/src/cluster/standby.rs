@@ -2,6 +2,7 @@
 
 use super::{Cluster, JOB_MANAGER_HOST, STANDBY_HOST, Todo};
 use crate::world::{Change, ChangeKind, ProcessId};
+use reflow_jobmanager::Role;
 use std::time::Duration;
 
 impl Cluster {
@@ -49,6 +50,10 @@ impl Cluster {
         self.follow_leader();
         if self.over.is_none() {
             let host = if self.world.host(id) == STANDBY_HOST { STANDBY_HOST } else { JOB_MANAGER_HOST };
+            let code = self.world.ended(id).and_then(|exit| exit.code);
+            if let Some(role) = code.and_then(Role::after) {
+                self.programs.roles.insert(host.to_owned(), role);
+            }
             let down = Duration::from_millis(self.rng.skewed(1..=5_000));
             self.at(down, Todo::StartStandby(host));
         }
