@@ -62,7 +62,7 @@ fn while_a_region_waits_for_slots_the_others_complete_checkpoints() {
     let deployed = lines(&log, "deploy regions 1");
     let [deployed] = &deployed[..] else { panic!("{log}") };
     let base = world.tasks.check_taken_over(deployed);
-    assert!(base >= 18 && base < 23, "its state is of the last checkpoint before it failed: {deployed}");
+    assert!((18..23).contains(&base), "its state is of the last checkpoint before it failed: {deployed}");
     let last = lines(&log, "trigger");
     assert!(last.last().is_some_and(|line| !line.contains("without")), "all take part again: {log}");
 }
@@ -192,7 +192,7 @@ fn a_job_that_restarts_as_a_whole_begins_with_parts_of_two_checkpoints() {
     let deployed = lines(&log, "deploy 2");
     let [deployed] = &deployed[..] else { panic!("{log}") };
     let base = world.tasks.check_taken_over(deployed);
-    assert!(base >= 18 && base < 23, "{deployed}");
+    assert!((18..23).contains(&base), "{deployed}");
     assert!(completed(&world) > 30);
 }
 
