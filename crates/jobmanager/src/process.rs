@@ -39,7 +39,7 @@ use termination::Leaving;
 /// The exit code of a JobManager that does not lead any more and is to be started again as a standby.
 pub(crate) const STANDS_BY: i32 = 75;
 /// The exit code of a JobManager that was told to end, whose successor has claimed the job and may not lead yet: it is to be started
-/// again as a standby that ends ([`JobSpec::told_to_end`]).
+/// again as a standby that ends ([`Role::EndingStandby`]).
 pub(crate) const HANDS_OVER: i32 = 76;
 const LISTENER: ListenerId = ListenerId(0);
 /// The number of former epochs' files that are kept. The last ones show which job is resumed.
