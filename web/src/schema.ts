@@ -963,6 +963,14 @@ export interface components {
             name: string;
             /** Format: int32 */
             parallelism: number;
+            /**
+             * Format: int32
+             * @description Vertices of different regions exchange no data, so that each region fails and restarts alone. Not in Flink, and absent in
+             *     jobs of one region.
+             */
+            region?: number;
+            /** @description Whether its region restarts, or waits for slots to restart, while others run on. Like `region`. */
+            "region-restarts"?: boolean;
             slotSharingGroupId: string;
             /** Format: int64 */
             "start-time": number;

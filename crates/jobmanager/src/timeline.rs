@@ -8,8 +8,8 @@ use reflow_types::{CheckpointId, LeaderEpoch, MAX_WATERMARK};
 use reflow_view::RescaleId;
 use reflow_view::{
     CheckpointOutcome, ClusterView, Figure, JobStatus, JobView, LatencyPoint, LeaderChange,
-    LeaderChangeCause, LeadershipView, SubtaskView, TakeoverView, TerminalState, TimelineEvent,
-    TimelineEventKind, TimelinePoint, TimelineView, VertexView,
+    LeaderChangeCause, LeadershipView, RegionRestartView, SubtaskView, TakeoverView, TerminalState,
+    TimelineEvent, TimelineEventKind, TimelinePoint, TimelineView, VertexView,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -167,14 +167,19 @@ impl Seen {
         if job.restarts > self.restarts {
             self.restarts = job.restarts;
             let entered = [JobStatus::Restarting, JobStatus::Created].map(|it| job.entered_at_ms.get(&it));
-            let at_ms = entered.into_iter().flatten().max().copied().unwrap_or(now_ms);
-            let number = job.restarts.to_string();
-            events.push(event(
-                at_ms,
-                TimelineEventKind::Restart,
-                number,
-                &format!("restart {}", job.restarts),
-            ));
+            let whole_ms = entered.into_iter().flatten().max().copied().unwrap_or(now_ms);
+            let of_regions = job.region_restart.as_ref().filter(|restart| {
+                job.entered_at_ms.get(&JobStatus::Restarting).is_none_or(|at_ms| *at_ms < restart.at_ms)
+            });
+            let (at_ms, of) = match of_regions {
+                Some(RegionRestartView { at_ms, vertices }) => {
+                    let names = vertices.iter().filter_map(|id| job.vertex(*id)).map(VertexView::name);
+                    (*at_ms, format!(" of {}", names.collect::<Vec<_>>().join(", ")))
+                }
+                None => (whole_ms, String::new()),
+            };
+            let (number, text) = (job.restarts.to_string(), format!("restart {}{of}", job.restarts));
+            events.push(event(at_ms, TimelineEventKind::Restart, number, &text));
         }
         events
     }

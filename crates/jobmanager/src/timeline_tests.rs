@@ -1,10 +1,10 @@
 //! The time line of a job, from views of it at one second after the other.
 
 use super::*;
-use reflow_types::JobId;
+use reflow_types::{JobId, VertexId};
 use reflow_view::{
-    CheckpointView, CheckpointsView, ExceptionView, ExecutionConfigView, RescaleView, RescalesView,
-    TerminatedReason, TriggerCause,
+    CheckpointView, CheckpointsView, ExceptionView, ExecutionConfigView, ParallelismBounds, RescaleView,
+    RescalesView, SharingGroup, TerminatedReason, TriggerCause,
 };
 
 fn job() -> JobView {
@@ -26,6 +26,7 @@ fn job() -> JobView {
         checkpoints: Some(CheckpointsView::default()),
         rescales: RescalesView::default(),
         restarts: 0,
+        region_restart: None,
         timeline: Arc::default(),
         metrics: BTreeMap::new(),
     }
@@ -184,4 +185,35 @@ fn changes_of_the_leader_are_told_with_what_became_of_the_tasks() {
         let shown = follow(JobStatus::Running, Some(TakeoverView::Adopted));
         assert_eq!(shown, [former.clone(), (9_000, own.to_owned())]);
     }
+}
+
+#[test]
+fn a_restart_of_regions_names_their_vertices() {
+    let vertex = |id: u128, name: &str| VertexView {
+        id: VertexId(id),
+        operators: vec![name.to_owned()],
+        sharing_group: SharingGroup::default(),
+        parallelism: 1,
+        max_parallelism: 128,
+        bounds: ParallelismBounds { lower: 1, upper: 1 },
+        region: id as u16,
+        restarts_alone: false,
+        inputs: vec![],
+        subtasks: vec![],
+    };
+    let mut timeline = Timeline::default();
+    let before = JobView { vertices: vec![vertex(0, "orders"), vertex(1, "payments")], ..job() };
+    follow(&mut timeline, 1_000, &before);
+    let restart = RegionRestartView { at_ms: 1_400, vertices: vec![VertexId(1)] };
+    let failed = JobView { restarts: 1, region_restart: Some(restart), ..before };
+    let view = follow(&mut timeline, 2_000, &failed);
+    let last = view.events.last().expect("there is one");
+    assert_eq!((last.at_ms, &*last.text), (1_400, "restart 1 of payments"));
+    // The next one is of the whole job.
+    let mut whole = JobView { restarts: 2, ..failed };
+    whole.entered_at_ms.insert(JobStatus::Restarting, 2_500);
+    let view = follow(&mut timeline, 3_000, &whole);
+    let restart =
+        view.events.iter().rfind(|event| event.kind == TimelineEventKind::Restart).expect("there is one");
+    assert_eq!((restart.at_ms, &*restart.text), (2_500, "restart 2"));
 }

@@ -59,7 +59,7 @@ impl JobDetails {
             max_parallelism: job.max_parallelism.map_or(UNSET, i64::from),
             now: now_ms,
             timestamps: JobStatus::ALL.map(|status| (status, entered(status))).into(),
-            vertices: job.vertices.iter().map(|vertex| VertexSummary::of(vertex, now_ms)).collect(),
+            vertices: VertexSummary::all(job, now_ms),
             status_counts: ExecutionState::ALL.map(|state| (state, in_state(state))).into(),
             plan: Plan::of(job),
             pending_operators: 0,
@@ -84,10 +84,25 @@ pub struct VertexSummary {
     pub duration: i64,
     pub tasks: BTreeMap<ExecutionState, usize>,
     pub metrics: IoMetrics,
+    /// Vertices of different regions exchange no data, so that each region fails and restarts alone. Not in Flink, and absent in
+    /// jobs of one region.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub region: Option<u16>,
+    /// Whether its region restarts, or waits for slots to restart, while others run on. Like `region`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub region_restarts: Option<bool>,
 }
 
 impl VertexSummary {
-    fn of(vertex: &VertexView, now_ms: i64) -> Self {
+    fn all(job: &JobView, now_ms: i64) -> Vec<Self> {
+        let has_regions = job.vertices.iter().any(|vertex| vertex.region > 0);
+        let region = |vertex: &VertexView| has_regions.then_some((vertex.region, vertex.restarts_alone));
+        job.vertices.iter().map(|vertex| Self::of(vertex, region(vertex), now_ms)).collect()
+    }
+
+    fn of(vertex: &VertexView, region: Option<(u16, bool)>, now_ms: i64) -> Self {
         let ended_at_ms = vertex.ended_at_ms();
         Self {
             id: vertex.id.to_string(),
@@ -101,6 +116,8 @@ impl VertexSummary {
             duration: duration_ms(vertex.started_at_ms(), ended_at_ms.unwrap_or(now_ms)),
             tasks: ExecutionState::ALL.map(|state| (state, vertex.count(state))).into(),
             metrics: IoMetrics::sum(vertex.subtasks.iter().map(|subtask| &subtask.io)),
+            region: region.map(|(region, _)| region),
+            region_restarts: region.map(|(_, restarts)| restarts),
         }
     }
 }

@@ -43,12 +43,23 @@ pub struct JobView {
     pub rescales: RescalesView,
     /// The number of restarts after failures. Rescales do not count.
     pub restarts: u64,
+    /// The last of these that was of some regions, while others ran on.
+    pub region_restart: Option<RegionRestartView>,
     /// Its autoscaler, if it is enabled.
     pub autoscaler: Option<AutoscalerView>,
     /// Its history over time.
     pub timeline: Arc<TimelineView>,
     /// Metrics of the job that are not derived from this view.
     pub metrics: BTreeMap<String, f64>,
+}
+
+/// A restart of regions while others ran on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegionRestartView {
+    /// When they failed.
+    pub at_ms: i64,
+    /// Their vertices.
+    pub vertices: Vec<VertexId>,
 }
 
 impl JobView {

@@ -42,7 +42,7 @@ pub use checkpoint::{
 };
 pub use cluster::{Cluster, ClusterProcess, Command, CommandError, OperationStatus, Reply};
 pub use id::{RequestId, RescaleId};
-pub use job::{ExceptionView, ExecutionConfigView, JobView};
+pub use job::{ExceptionView, ExecutionConfigView, JobView, RegionRestartView};
 pub use leadership::{LeaderChange, LeaderChangeCause, LeadershipView, TakeoverView};
 pub use readiness::Readiness;
 pub use rescale::{

@@ -22,6 +22,10 @@ pub struct VertexView {
     pub max_parallelism: u32,
     /// The declared resource requirements.
     pub bounds: ParallelismBounds,
+    /// The number of its region: vertices of different ones exchange no data, so that each region fails and restarts alone.
+    pub region: u16,
+    /// Whether its region restarts, or waits for slots to restart, while others run on.
+    pub restarts_alone: bool,
     /// Its input edges.
     pub inputs: Vec<InputView>,
     /// Its current subtasks by index; empty until there is an execution graph.

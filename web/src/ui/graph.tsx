@@ -191,6 +191,7 @@ export class Graph extends Component<Props, Look> {
     const look = this.look();
     const vertices = new Map(job.vertices.map((vertex) => [vertex.id, vertex]));
     const sources = new Set(job.plan.nodes.filter((node) => !node.inputs?.length).map((node) => node.id));
+    const regions = job.vertices.some((vertex) => vertex.region !== undefined);
     const seen = (x: number, y: number, w: number, h: number) =>
       places.size <= FEW ||
       ((x + w) * look.scale + look.x > -AROUND &&
@@ -240,6 +241,7 @@ export class Graph extends Component<Props, Look> {
                   figures={figures.get(place.id)}
                   pressure={pressure.get(place.id)}
                   source={sources.has(place.id)}
+                  regions={regions}
                   detailed={detailed}
                   opened={opened === place.id}
                   now={job.now}

@@ -77,6 +77,8 @@ interface Props {
   figures: Figures;
   pressure: Backpressure | undefined;
   source: boolean;
+  /** Whether the job has several regions, so that each vertex shows its own. */
+  regions: boolean;
   detailed: boolean;
   opened: boolean;
   now: number;
@@ -106,6 +108,8 @@ function Box(props: Props) {
   const said = [
     vertex.name,
     started ? plural(vertex.parallelism, "subtask") : "not deployed",
+    props.regions && `region ${vertex.region}`,
+    vertex["region-restarts"] && "restarting",
     shares &&
       `busy ${percent(shares.busy)}, backpressured ${percent(shares.backpressured)}, idle ${percent(shares.idle)}`,
   ];
@@ -128,6 +132,19 @@ function Box(props: Props) {
           {started ? "×" : "≤"} {count(vertex.parallelism)}
         </span>
         {vertex.status !== "RUNNING" && <StatePill state={vertex.status} />}
+        {vertex["region-restarts"] && (
+          <span class="pill wait" title={`region ${vertex.region} restarts, others run on`}>
+            RESTARTING
+          </span>
+        )}
+        {props.regions && (
+          <span
+            class="quiet small"
+            title="Vertices of different regions exchange no data: each region fails and restarts alone"
+          >
+            region {vertex.region}
+          </span>
+        )}
         <span class="rates">
           {!source && <span>in {rate(sum("numRecordsInPerSecond"))}</span>}
           <span>out {rate(sum("numRecordsOutPerSecond"))}</span>

@@ -6,7 +6,7 @@ use crate::error::CliError;
 use crate::output::{print, print_json};
 use crate::selection::{self, Among};
 use crate::table::printable;
-use reflow_schema::{JobDetails, PlanInput};
+use reflow_schema::{JobDetails, PlanInput, VertexSummary};
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) fn run(arguments: &Graph) -> Result<(), CliError> {
@@ -19,7 +19,8 @@ pub(crate) fn run(arguments: &Graph) -> Result<(), CliError> {
     print(&Drawing::of(&details).text)
 }
 
-/// The graph as a tree from each source. A vertex with several inputs is drawn below the first one with all that follows, and
+/// The graph as a tree from each source. A job of several regions has a line above the sources of each.
+///  A vertex with several inputs is drawn below the first one with all that follows, and
 /// is only named below the others.
 struct Drawing<'a> {
     /// The name and parallelism of each vertex.
@@ -32,9 +33,7 @@ struct Drawing<'a> {
 
 impl<'a> Drawing<'a> {
     fn of(details: &'a JobDetails) -> Self {
-        let name = |vertex: &reflow_schema::VertexSummary| {
-            printable(&format!("{} [{}]", vertex.name, vertex.parallelism))
-        };
+        let name = |vertex: &VertexSummary| printable(&format!("{} [{}]", vertex.name, vertex.parallelism));
         let names = details.vertices.iter().map(|vertex| (&*vertex.id, name(vertex))).collect();
         let mut drawing =
             Self { names, outputs: BTreeMap::new(), drawn: BTreeSet::new(), text: String::new() };
@@ -44,7 +43,20 @@ impl<'a> Drawing<'a> {
                 drawing.outputs.entry(&input.id).or_default().push((&node.id, input));
             }
         }
-        for source in nodes.iter().filter(|node| node.inputs.is_empty()) {
+        let vertices: BTreeMap<&str, &VertexSummary> =
+            details.vertices.iter().map(|vertex| (&*vertex.id, vertex)).collect();
+        let region =
+            |id: &str| vertices.get(id).and_then(|vertex| Some((vertex.region?, vertex.region_restarts)));
+        let mut sources: Vec<_> = nodes.iter().filter(|node| node.inputs.is_empty()).collect();
+        sources.sort_by_key(|source| region(&source.id));
+        let mut above = None;
+        for source in sources {
+            let of = region(&source.id);
+            if let Some((number, restarts)) = of.filter(|_| above != of) {
+                let restarts = if restarts == Some(true) { ", which restarts" } else { "" };
+                drawing.text += &format!("region {number}{restarts}:\n");
+                above = of;
+            }
             let name = drawing.name(&source.id);
             drawing.text += &format!("{name}\n");
             drawing.below(&source.id, "");
@@ -82,6 +94,11 @@ mod tests {
 
     /// Draws vertices with their inputs.
     fn draw(vertices: &[(&str, &[&str])]) -> String {
+        draw_regions(vertices, |_| None)
+    }
+
+    /// Draws vertices with their inputs, each of a region that may restart.
+    fn draw_regions(vertices: &[(&str, &[&str])], region: impl Fn(&str) -> Option<(u16, bool)>) -> String {
         let input = |id: &&str| json!({ "id": id, "num": 0, "exchange": "pipelined_bounded", "ship_strategy": "HASH", "side_output": null });
         let node = |(id, inputs): &(&str, &[&str])| {
             let inputs: Vec<Value> = inputs.iter().map(input).collect();
@@ -96,10 +113,11 @@ mod tests {
             "accumulated-backpressured-time": 0, "accumulated-idle-time": 0, "accumulated-busy-time": 0.0,
         });
         let vertex = |(id, _): &(&str, &[&str])| {
+            let (region, restarts) = region(id).unzip();
             json!({
                 "id": id, "slotSharingGroupId": "", "name": format!("vertex {id}"), "maxParallelism": 8,
                 "parallelism": 2, "status": "RUNNING", "start-time": 0, "end-time": -1, "duration": 0, "tasks": {},
-                "metrics": metrics,
+                "metrics": metrics, "region": region, "region-restarts": restarts,
             })
         };
         let nodes: Vec<Value> = vertices.iter().map(node).collect();
@@ -126,6 +144,19 @@ mod tests {
         let text = draw(&[("a", &[]), ("b", &[]), ("j", &["a", "b"]), ("s", &["j"])]);
         let expected = "vertex a [2]\n└─ HASH → vertex j [2]\n  └─ HASH → vertex s [2]\n\
                         vertex b [2]\n└─ HASH → vertex j [2], above\n";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn regions_are_drawn_one_below_the_other() {
+        let vertices: [(&str, &[&str]); 5] =
+            [("a", &[]), ("b", &[]), ("c", &["a"]), ("d", &["b"]), ("e", &[])];
+        let text = draw_regions(&vertices, |id| match id {
+            "b" | "d" => Some((1, true)),
+            _ => Some((0, false)),
+        });
+        let expected = "region 0:\nvertex a [2]\n└─ HASH → vertex c [2]\nvertex e [2]\n\
+                        region 1, which restarts:\nvertex b [2]\n└─ HASH → vertex d [2]\n";
         assert_eq!(text, expected);
     }
 }

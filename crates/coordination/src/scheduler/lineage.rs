@@ -1,8 +1,10 @@
 //! The numbers of a job's attempts and subtasks, which are never used twice, and the ownership tables that one
 //! attempt passes to the next.
 
-use reflow_graph::{ExecutionGraph, VertexIndex};
-use reflow_types::{AttemptNumber, OwnershipTable, SubtaskId};
+use super::view::RegionRestart;
+use reflow_graph::{ExecutionGraph, RegionIndex, VertexIndex};
+use reflow_types::{AttemptNumber, Instant, OwnershipTable, SubtaskId};
+use std::collections::BTreeSet;
 
 pub(super) struct Lineage {
     last_attempt: AttemptNumber,
@@ -10,13 +12,16 @@ pub(super) struct Lineage {
     /// The ownership tables by vertex, for those with keyed state.
     tables: Vec<Option<OwnershipTable>>,
     restarts: u64,
+    /// The last one that was of some regions alone.
+    region_restart: Option<RegionRestart>,
     rescales: u64,
 }
 
 impl Lineage {
     /// The first attempt starts from these tables.
     pub(super) fn new(next_subtask: SubtaskId, tables: Vec<Option<OwnershipTable>>) -> Self {
-        Self { last_attempt: AttemptNumber(0), next_subtask, tables, restarts: 0, rescales: 0 }
+        let (last_attempt, region_restart) = (AttemptNumber(0), None);
+        Self { last_attempt, next_subtask, tables, restarts: 0, region_restart, rescales: 0 }
     }
 
     /// Numbers the next attempt.
@@ -47,6 +52,16 @@ impl Lineage {
     /// The next attempt follows a failure.
     pub(super) fn count_restart(&mut self) {
         self.restarts += 1;
+    }
+
+    /// Regions restart while others run on.
+    pub(super) fn count_region_restart(&mut self, now: Instant, regions: &BTreeSet<RegionIndex>) {
+        self.restarts += 1;
+        self.region_restart = Some(RegionRestart { at: now, regions: regions.clone() });
+    }
+
+    pub(super) fn region_restart(&self) -> Option<&RegionRestart> {
+        self.region_restart.as_ref()
     }
 
     /// The next attempt, or the next graph, follows a rescale.

@@ -40,7 +40,7 @@ pub use executor::Executor;
 pub use reflow_view::JobStatus;
 pub use settings::{Identity, Settings};
 pub use state::StateName;
-pub use view::{StatusTimes, Takeover, VertexView, View};
+pub use view::{RegionRestart, StatusTimes, Takeover, VertexView, View};
 
 use crate::action::Action;
 use crate::checkpoint::Recovered;

@@ -67,7 +67,7 @@ impl RegionRestart {
     ) -> Self {
         let effects = ctx.coordinator.begin_region_restart(now, &regions);
         ctx.apply(effects);
-        ctx.lineage.count_restart();
+        ctx.lineage.count_region_restart(now, &regions);
         let not_before = former.map_or(now, |former| former.not_before).max(now + backoff);
         let restarts = restarts(ctx.demand.regions(), &regions);
         let attempt = ctx.attempt.as_mut().expect("regions of an attempt restart");

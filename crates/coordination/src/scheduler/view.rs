@@ -12,11 +12,11 @@ use crate::event::ParallelismBounds;
 use crate::exceptions::History;
 use crate::rescale::Timeline;
 use crate::transition::Resources;
-use reflow_graph::{JobGraph, Vertex};
+use reflow_graph::{JobGraph, RegionIndex, Vertex, VertexIndex};
 use reflow_protocol::deployment::Attempt;
 use reflow_types::{ExecutorId, Instant, MaxParallelism};
 use reflow_view::JobStatus;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// When a job was in which status.
@@ -57,6 +57,17 @@ pub struct VertexView<'a> {
     pub bounds: ParallelismBounds,
     /// The bounds within which the autoscaler may choose.
     pub scalable: ParallelismBounds,
+    pub region: RegionIndex,
+    /// Whether its region restarts, while others run on.
+    pub restarts_alone: bool,
+}
+
+/// A restart of regions while others ran on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegionRestart {
+    /// When they failed.
+    pub at: Instant,
+    pub regions: BTreeSet<RegionIndex>,
 }
 
 /// What became of the attempt that executors ran when this leader began.
@@ -94,11 +105,14 @@ pub struct View<'a> {
     pub latest: Option<&'a Completed>,
     /// Restarts after failures.
     pub restarts: u64,
+    /// When regions have restarted alone last, and which.
+    pub region_restart: Option<&'a RegionRestart>,
     /// Restarts for a rescale.
     pub rescaled: u64,
     /// What the user asked for and does not get.
     pub warnings: &'a [String],
     demand: &'a Demand,
+    absent: BTreeSet<RegionIndex>,
     resources: Resources,
     slots_needed: u32,
 }
@@ -131,7 +145,9 @@ impl<'a> View<'a> {
             checkpoints: ctx.coordinator.stats(),
             latest: ctx.coordinator.latest(),
             restarts: ctx.lineage.restarts(),
+            region_restart: ctx.lineage.region_restart(),
             rescaled: ctx.lineage.rescales(),
+            absent: ctx.coordinator.absent(),
             warnings: &ctx.warnings,
             demand: &ctx.demand,
             resources: ctx.resources(),
@@ -149,7 +165,14 @@ impl<'a> View<'a> {
             max_parallelism: max_parallelism[index],
             bounds: bounds[index],
             scalable: self.demand.scalable(index),
+            region: self.region(index),
+            restarts_alone: self.absent.contains(&self.region(index)),
         })
+    }
+
+    /// The region of a vertex.
+    pub fn region(&self, vertex: usize) -> RegionIndex {
+        self.demand.regions().region(VertexIndex(vertex as u16))
     }
 
     /// Whether the slots that are there now are as many as the job asks for, or as it needs.

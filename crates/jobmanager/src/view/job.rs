@@ -15,8 +15,8 @@ use reflow_types::{ExecutorId, Instant, JobId, MIN_WATERMARK, SubtaskIndex, Task
 use reflow_view::{
     AckView, CheckpointConfigView, CheckpointCounts, CheckpointKind, CheckpointOutcome, CheckpointSamples,
     CheckpointView, CheckpointsView, ExceptionView, ExecutionConfigView, ExecutionState, Figure, InputView,
-    IoView, JobView, PlacementView, RestoredView, SavepointFormat, SubtaskCheckpointView, SubtaskView,
-    VertexCheckpointView, VertexView,
+    IoView, JobView, PlacementView, RegionRestartView, RestoredView, SavepointFormat, SubtaskCheckpointView,
+    SubtaskView, VertexCheckpointView, VertexView,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -60,6 +60,7 @@ pub(super) fn view(
         checkpoints: Some(checkpoints(&scheduler, former.and_then(|former| former.checkpoints.as_ref()))),
         rescales: rescales::view(scheduler.rescales, scheduler.settings),
         restarts: scheduler.restarts,
+        region_restart: scheduler.region_restart.map(|restart| region_restart(&scheduler, restart)),
         timeline: Arc::default(),
         metrics: autoscaler.as_ref().map(autoscaler::metrics).unwrap_or_default(),
         autoscaler,
@@ -77,6 +78,8 @@ fn vertices(leader: &Leader, scheduler: &View<'_>) -> Vec<VertexView> {
             parallelism: decided.parallelism,
             max_parallelism: decided.max_parallelism.get(),
             bounds: decided.bounds,
+            region: decided.region.0,
+            restarts_alone: decided.restarts_alone,
             inputs: inputs(scheduler.job, index),
             subtasks: placed
                 .map(|placed| subtasks(leader, scheduler, decided.vertex, placed))
@@ -84,6 +87,12 @@ fn vertices(leader: &Leader, scheduler: &View<'_>) -> Vec<VertexView> {
         }
     };
     scheduler.vertices().enumerate().map(of_one).collect()
+}
+
+fn region_restart(scheduler: &View<'_>, restart: &scheduler::RegionRestart) -> RegionRestartView {
+    let restarted = scheduler.vertices().filter(|decided| restart.regions.contains(&decided.region));
+    let vertices = restarted.map(|decided| decided.vertex.id).collect();
+    RegionRestartView { at_ms: restart.at.as_millis(), vertices }
 }
 
 fn inputs(job: &JobGraph, vertex: VertexIndex) -> Vec<InputView> {

@@ -168,6 +168,7 @@ fn job() -> JobView {
         checkpoints: Some(checkpoints()),
         rescales: rescales(),
         restarts: 1,
+        region_restart: None,
         timeline: Arc::new(timeline()),
         metrics: Default::default(),
     }
@@ -194,6 +195,8 @@ fn source() -> VertexView {
         parallelism: 2,
         max_parallelism: 128,
         bounds: ParallelismBounds { lower: 1, upper: 128 },
+        region: 0,
+        restarts_alone: false,
         inputs: vec![],
         subtasks: vec![
             subtask(0, None, entered(1_795_330_404_606), io(32_316, 635_544, 12_098, 761, 1.0, 0.0)),
