@@ -50,6 +50,8 @@ pub struct SourceTask<R: Reader, C> {
     pause: Pause,
     wiring: Wiring,
     watermark: Timestamp,
+    /// Whether the end was reported and sent. The watermark does not tell: a source may be restored with that of an end.
+    has_ended: bool,
     /// Set if its event time is aligned with that of others.
     aligned: Option<Aligned>,
     /// A list for the starved splits of a poll, kept for its memory.
@@ -84,6 +86,7 @@ where
             pause: Pause::default(),
             wiring: context.wiring.clone(),
             watermark,
+            has_ended: false,
             starved: Vec::new(),
         };
         task.core.chain_mut().split_added(AWAITED_SPLIT);
@@ -134,7 +137,7 @@ where
         }
         match self.core.phase() {
             // A drained source: the savepoint is complete, so the end may now fire windows.
-            Phase::Ended if self.watermark != MAX_WATERMARK && !self.pause.is_active() => {
+            Phase::Ended if !self.has_ended && !self.pause.is_active() => {
                 self.end(events);
                 return TaskStep::Worked;
             }
@@ -216,7 +219,7 @@ where
 
     fn end(&mut self, events: &mut Vec<TaskEvent>) {
         self.core.end(events);
-        self.watermark = MAX_WATERMARK;
+        (self.watermark, self.has_ended) = (MAX_WATERMARK, true);
     }
 
     fn at_trigger(&mut self, now: Instant, checkpoint: CheckpointId) {
