@@ -114,9 +114,10 @@ pub struct Watch {
     adopted: BTreeSet<LeaderEpoch>,
     /// The newest complete checkpoint that is not a savepoint.
     newest: Option<CheckpointId>,
-    /// The last checkpoint that each executor was to take, by the leadership that has deployed its attempt. Another one may use
-    /// the ids of checkpoints that have failed: then it has found no attempt that knows them.
-    triggered: BTreeMap<(String, LeaderEpoch), CheckpointId>,
+    /// The last checkpoint that each executor was to take in each attempt.
+    triggered: BTreeMap<(String, Attempt), CheckpointId>,
+    /// The last one to which each leadership has told each executor to take part.
+    triggered_by: BTreeMap<(String, LeaderEpoch), CheckpointId>,
     channels: BTreeMap<(String, ConnId, ChannelId), (Timestamp, CheckpointId)>,
     violations: Vec<String>,
 }
@@ -271,7 +272,7 @@ impl Watch {
                     let epoch = self.leader_of(executor, attempt);
                     self.under_way = Some(UnderWay { checkpoint, epoch, since: now, then: kind.then });
                 }
-                self.triggered(executor, attempt.epoch, checkpoint);
+                self.triggered(executor, attempt, checkpoint);
             }
             CheckpointCommand::NotifyComplete => {
                 self.phases.complete(now);
@@ -476,10 +477,13 @@ impl Watch {
         std::mem::take(&mut self.failures)
     }
 
-    fn triggered(&mut self, executor: &str, deployed_by: LeaderEpoch, checkpoint: CheckpointId) {
-        if let Some(last) = self.triggered.insert((executor.to_owned(), deployed_by), checkpoint)
-            && last >= checkpoint
-        {
+    /// Ids grow in an attempt, under any leader, and in a leadership. The next leader may use those again that a former one
+    /// has triggered in vain in an earlier attempt.
+    fn triggered(&mut self, executor: &str, attempt: Attempt, checkpoint: CheckpointId) {
+        let leader = self.leader_of(executor, attempt);
+        let in_attempt = self.triggered.insert((executor.to_owned(), attempt), checkpoint);
+        let by_leader = self.triggered_by.insert((executor.to_owned(), leader), checkpoint);
+        if let Some(last) = in_attempt.max(by_leader).filter(|last| *last >= checkpoint) {
             self.violations
                 .push(format!("{executor} got the trigger of checkpoint {checkpoint} after {last}"));
         }
