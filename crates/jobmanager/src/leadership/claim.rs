@@ -42,8 +42,7 @@ mod savepoint;
 
 use super::authority::{Authority, Standing};
 use super::{
-    Claimant, CompletedRecord, EndedRecord, EpochRecord, Leadership, LeadershipError, MAX_LOST_RACES,
-    MAX_READS, MAX_TRIES,
+    Claimant, CompletedRecord, EpochRecord, Leadership, LeadershipError, MAX_LOST_RACES, MAX_READS, MAX_TRIES,
 };
 use crate::layout::epochs_in;
 use crate::{record, requirements};
@@ -125,6 +124,8 @@ pub(crate) struct Claim {
     ended_before: BTreeSet<JobId>,
     /// Whether the list of ended jobs arrived so late that it may contain jobs that have ended since the start.
     late_list: bool,
+    /// The time of the last answer.
+    now: Instant,
     search: Search,
     job: JobId,
     fresh: bool,
@@ -170,6 +171,7 @@ impl Claim {
             highest_seen: LeaderEpoch(0),
             ended_before: BTreeSet::new(),
             late_list: false,
+            now: Instant::default(),
             search: Search::default(),
             fresh: true,
             record: Bytes::new(),
@@ -203,6 +205,7 @@ impl Claim {
 
     /// Handles an answer from storage. Returns `Some` at the end of the claim.
     pub(crate) fn answered(&mut self, now: Instant, question: Question, answer: StoreResult) -> Progress {
+        self.now = now;
         let Some(mut asked) = self.questions.remove(&question) else { return Ok(None) };
         if let Err(StoreError::Failed { at, reason }) = &answer {
             asked.tries += 1;
@@ -464,9 +467,8 @@ impl Claim {
         if let Some(state) = recovered.ended {
             let (state, epoch) = (state.as_str().to_owned(), recovered.lineage.epoch);
             self.found.ended = Some(state.clone());
-            let (ended_at, clock) = (self.by.started_at, self.by.clock.clone());
             self.step = Step::Ending;
-            self.mark_end(EndedRecord { state, epoch, ended_at, clock, left: !self.by.has_stood_by });
+            self.mark_end(state, epoch);
             return Ok(None);
         }
         if recovered.completed.is_empty() && self.savepoint.is_none() && self.by.start_from.is_some() {

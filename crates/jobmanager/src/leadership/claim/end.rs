@@ -5,6 +5,7 @@ use crate::leadership::{EndedRecord, LeadershipError};
 use crate::record;
 use reflow_coordination::action::EndState;
 use reflow_env::{PutMode, StoreOp};
+use reflow_types::LeaderEpoch;
 use std::time::Duration;
 
 /// How much earlier than a start an end must be if their times cannot be compared, because the clocks of two
@@ -37,11 +38,15 @@ impl Claim {
         }
         (self.found.ended, self.step) = (Some(end.state.clone()), Step::Ending);
         if !end.left && !self.by.has_stood_by {
-            self.mark_end(EndedRecord { left: true, ..end });
+            self.mark_end(end.state, end.epoch);
         }
     }
 
-    pub(super) fn mark_end(&mut self, end: EndedRecord) {
+    /// Marks the end in place of a JobManager that was lost. The time is that of this mark: several may have been started in its
+    /// place, and those that were started before see that the job was theirs as well.
+    pub(super) fn mark_end(&mut self, state: String, epoch: LeaderEpoch) {
+        let (ended_at, clock) = (self.now.as_millis(), self.by.clock.clone());
+        let end = EndedRecord { state, epoch, ended_at, clock, left: !self.by.has_stood_by };
         let (at, body) = (self.by.layout.ended(self.job), record::encode(&end));
         self.question(Purpose::End, StoreOp::Put { at, body, mode: PutMode::Overwrite });
     }
