@@ -139,7 +139,8 @@ impl Deployed {
                 tracing::info!(%attempt, %version, "the live rescale is abandoned");
                 self.send(attempt, Command::Rescale { version, command }, members, out);
                 self.next = None;
-                self.executors = executors(&self.graph).collect();
+                let former = std::mem::replace(&mut self.executors, executors(&self.graph).collect());
+                self.drop_former(attempt, &former, members, out);
             }
             RescaleCommand::Commit => {
                 tracing::info!(%attempt, %version, "the live rescale is committed");
