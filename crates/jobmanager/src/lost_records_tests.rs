@@ -37,15 +37,7 @@ fn an_epoch_without_its_file_is_not_taken_again() {
 fn the_epoch_of_a_job_that_has_ended_is_not_taken_again() {
     let mut store = begun(&[]);
     for (job, epoch) in [(1, 7), (2, 9), (3, 8)] {
-        let ended = EndedRecord {
-            state: "FINISHED".into(),
-            epoch: LeaderEpoch(epoch),
-            ended_at: 1,
-            clock: "this".into(),
-            left: true,
-        };
-        let at = claimant(1).layout.ended(JobId(job)).0;
-        store.objects.insert(at, crate::record::encode(&ended));
+        put_mark(&mut store, JobId(job), &end("FINISHED", LeaderEpoch(epoch)));
     }
     store.objects.retain(|name, _| !name.contains("/epochs/"));
     let next = claim(claimant(4), &mut store).unwrap();
@@ -57,14 +49,7 @@ fn the_last_epoch_of_an_ended_job_is_not_taken_again_if_only_its_record_is_gone(
     for fresh in [false, true] {
         let mut store = begun(&[]);
         claim(claimant(2), &mut store).unwrap();
-        let ended = EndedRecord {
-            state: "FINISHED".into(),
-            epoch: LeaderEpoch(2),
-            ended_at: 1,
-            clock: "this".into(),
-            left: true,
-        };
-        store.objects.insert(claimant(1).layout.ended(JobId(1)).0, crate::record::encode(&ended));
+        put_mark(&mut store, JobId(1), &end("FINISHED", LeaderEpoch(2)));
         store.objects.remove(&claimant(1).layout.epoch(LeaderEpoch(2)).0);
         let next = claim(Claimant { fresh, ..claimant(3) }, &mut store).unwrap();
         assert_eq!((next.authority.epoch, next.job, next.resumed), (LeaderEpoch(3), JobId(3), false));
@@ -78,14 +63,7 @@ fn the_epoch_of_a_job_that_has_ended_after_that_of_the_last_record_is_not_taken_
         let mut store = begun(&[]);
         mark(&mut store, JobId(1), "FINISHED");
         let second = claim(claimant(2), &mut store).unwrap();
-        let ended = EndedRecord {
-            state: "CANCELED".into(),
-            epoch: second.authority.epoch,
-            ended_at: 1,
-            clock: "this".into(),
-            left: true,
-        };
-        store.objects.insert(claimant(1).layout.ended(JobId(2)).0, crate::record::encode(&ended));
+        put_mark(&mut store, JobId(2), &end("CANCELED", second.authority.epoch));
         store.objects.retain(|name, _| !name.contains(&JobId(2).to_string()) || name.contains("/ended/"));
         store.objects.remove(&claimant(1).layout.epoch(LeaderEpoch(2)).0);
         let next = claim(Claimant { fresh, ..claimant(3) }, &mut store).unwrap();
@@ -158,14 +136,7 @@ fn a_job_that_was_replaced_is_not_resumed_when_its_successor_has_ended() {
     // Job 1 was replaced by job 2, which has ended.
     let mut store = begun(&[(1, complete(1, "this"))]);
     let second = claim(Claimant { fresh: true, ..claimant(2) }, &mut store).unwrap();
-    let ended = EndedRecord {
-        state: "FINISHED".into(),
-        epoch: second.authority.epoch,
-        ended_at: 1,
-        clock: "this".into(),
-        left: true,
-    };
-    store.objects.insert(claimant(1).layout.ended(JobId(2)).0, crate::record::encode(&ended));
+    put_mark(&mut store, JobId(2), &end("FINISHED", second.authority.epoch));
     let third = claim(claimant(3), &mut store).unwrap();
     assert_eq!((third.job, third.resumed), (JobId(3), false));
 }
