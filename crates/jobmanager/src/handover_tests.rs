@@ -35,6 +35,17 @@ fn a_job_manager_that_was_told_to_end_waits_until_its_successor_leads() {
 }
 
 #[test]
+fn a_job_manager_that_was_told_to_end_does_not_wait_without_end() {
+    let (mut former, mut successor) = handed_over_to_a_slow_claim();
+    go_on(&mut former, &mut successor, DURATION * 2 + Duration::from_secs(9));
+    assert_eq!(former.exit, None);
+    go_on(&mut former, &mut successor, Duration::from_secs(2));
+    let reason = "the JobManager that has taken the job over does not lead yet".to_owned();
+    assert_eq!(former.exit, Some((0, reason)));
+    assert!(!leads(&successor));
+}
+
+#[test]
 fn a_job_manager_that_was_told_to_end_takes_over_if_its_successor_is_lost() {
     let (mut former, successor) = handed_over_to_a_slow_claim();
     drop(successor);

@@ -233,8 +233,13 @@ impl JobManager {
     }
 
     fn on_time(&mut self, now: Instant, out: &mut Vec<Output>) {
+        let waits_too_long = self.waits_too_long(now);
         match &mut self.phase {
             Phase::Opening | Phase::Shown(..) | Phase::Ended => {}
+            Phase::StandingBy(_) if waits_too_long => {
+                let reason = "the JobManager that has taken the job over does not lead yet".to_owned();
+                self.exit(0, reason, out);
+            }
             Phase::StandingBy(standby) => standby.on_time(now, out),
             Phase::Claiming(claiming) => claiming.on_time(now, out),
             Phase::Leading(led) if led.hand_over_until().is_some_and(|until| until <= now) => {

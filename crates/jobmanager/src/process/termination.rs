@@ -12,6 +12,9 @@ use std::time::Duration;
 
 /// How long a hand-over waits for the cut of a live rescale. Orchestrators kill a process 30 s after SIGTERM by default.
 const CUT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a JobManager that was told to end waits for its successor to lead, beside the time in which it would see that the
+/// successor is lost.
+const SUCCESSOR_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What a JobManager does that was told to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,6 +105,12 @@ impl JobManager {
             }
         }
         self.on_time(now, out);
+    }
+
+    /// Whether it was told to end, and its successor takes too long to lead. Orchestrators kill a process that does not end.
+    pub(super) fn waits_too_long(&self, now: Instant) -> bool {
+        let patience = self.settings.lease_duration.unwrap_or_default() * 2 + SUCCESSOR_TIMEOUT;
+        self.told_to_end && now.since(self.started_at) >= patience
     }
 
     /// No standby has taken the job over.
