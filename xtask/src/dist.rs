@@ -79,8 +79,16 @@ fn build(symbols: Symbols) -> Result<(), Failure> {
 }
 
 /// The directories below `dist/` whose files are copied.
-const COPIED: [&str; 7] =
-    ["bin", "conf", "kubernetes", "kubernetes/base", "kubernetes/signals", "monitoring", "scaling"];
+const COPIED: [&str; 8] = [
+    "bin",
+    "conf",
+    "kubernetes",
+    "kubernetes/base",
+    "kubernetes/signals",
+    "kubernetes/standby",
+    "monitoring",
+    "scaling",
+];
 
 /// Copies the executables in `built` and the files of the repository to `home`.
 fn lay_out(built: &Path, home: &Path) -> io::Result<()> {

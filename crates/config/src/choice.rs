@@ -65,6 +65,8 @@ choice! {
         None = ["none"],
         /// One leads, and renews a lease in the checkpoint storage. The others stand by.
         Storage = ["storage"],
+        /// One leads, and renews a `Lease` object of Kubernetes. The others stand by.
+        Kubernetes = ["kubernetes"],
     }
 }
 

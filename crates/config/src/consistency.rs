@@ -7,8 +7,9 @@ use crate::option::ConfigOption;
 use crate::options::{
     ADOPTION_TIMEOUT, AUTOSCALER_MAX_TASK_MANAGERS, AUTOSCALER_MAX_UTILIZATION, AUTOSCALER_MIN_TASK_MANAGERS,
     AUTOSCALER_TARGET, DEFAULT_PARALLELISM, EXPONENTIAL_DELAY_INITIAL_BACKOFF, EXPONENTIAL_DELAY_MAX_BACKOFF,
-    HEARTBEAT_INTERVAL, HEARTBEAT_TIMEOUT, HIGH_AVAILABILITY, JOB_MANAGER_TERMINATION, LEASE_DURATION,
-    MAX_PARALLELISM, S3_ACCESS_KEY, S3_SECRET_KEY,
+    HEARTBEAT_INTERVAL, HEARTBEAT_TIMEOUT, HIGH_AVAILABILITY, JOB_MANAGER_TERMINATION, KUBERNETES_CLUSTER_ID,
+    KUBERNETES_LEASE_DURATION, KUBERNETES_RETRY_PERIOD, LEASE_DURATION, MAX_PARALLELISM, S3_ACCESS_KEY,
+    S3_SECRET_KEY,
 };
 use crate::value::OptionType;
 use std::time::Duration;
@@ -93,7 +94,48 @@ pub(crate) fn check(config: &Config) -> Vec<ConfigError> {
             "a lease in storage must last for 300 ms at least, or it cannot be renewed in time",
         ),
     );
+    let in_kubernetes = HIGH_AVAILABILITY.get(config) == HighAvailability::Kubernetes;
+    let lease = KUBERNETES_LEASE_DURATION.get(config);
+    require(
+        !in_kubernetes || (!lease.is_zero() && lease.subsec_nanos() == 0),
+        contradiction(
+            config,
+            &KUBERNETES_LEASE_DURATION,
+            &HIGH_AVAILABILITY,
+            "a Lease of Kubernetes lasts for whole seconds",
+        ),
+    );
+    require(
+        !in_kubernetes
+            || (KUBERNETES_RETRY_PERIOD.get(config) * 2 <= lease
+                && !KUBERNETES_RETRY_PERIOD.get(config).is_zero()),
+        contradiction(
+            config,
+            &KUBERNETES_RETRY_PERIOD,
+            &KUBERNETES_LEASE_DURATION,
+            "the Lease must be read twice at least while it lasts",
+        ),
+    );
+    require(
+        !in_kubernetes || KUBERNETES_CLUSTER_ID.get(config).is_some_and(|id| is_label(&id)),
+        contradiction(
+            config,
+            &KUBERNETES_CLUSTER_ID,
+            &HIGH_AVAILABILITY,
+            "the Lease needs a name: at most 45 lower-case letters, digits and `-`, which begin with a letter and do not end \
+             with `-`",
+        ),
+    );
     problems
+}
+
+/// Whether objects of Kubernetes may have names that begin so. The limit is Flink's.
+fn is_label(name: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    name.len() <= 45
+        && name.starts_with(|first: char| first.is_ascii_lowercase())
+        && !name.ends_with('-')
+        && name.bytes().all(allowed)
 }
 
 fn contradiction<A: OptionType, B: OptionType>(

@@ -41,9 +41,11 @@ const MEMORY: &str = "the only memory limit is taskmanager.memory.process.size";
 const ALIGNED: &str = "checkpoints are always aligned";
 const INCREMENTAL: &str = "checkpoints are always incremental, and the size of objects needs no settings";
 const LOCAL: &str = "state is retained in memory; see execution.state-recovery.from-local";
-const LEADER: &str = "high-availability.type: storage uses the checkpoint storage, and needs nothing else";
+const LEADER: &str = "high-availability.type: storage uses the checkpoint storage, and kubernetes a Lease besides; both need nothing else";
 const SECURITY: &str = "connections between processes are encrypted by security.ssl.internal.enabled, with PEM files; REST asks for tokens by rest.authentication.file";
-const CLUSTERS: &str = "only standalone clusters are supported";
+const CLUSTERS: &str = "only standalone clusters are supported; see docs/kubernetes.md";
+const RENEWAL: &str =
+    "a leader that cannot renew its lease leads on, because epochs in the checkpoint storage say who leads";
 
 /// A row whose key is ignored with a warning.
 const fn ignored(key: &'static str, reason: &'static str) -> Unsupported {
@@ -94,6 +96,7 @@ static TABLE: &[Unsupported] = &[
     ignored("execution.checkpointing.snapshot-compression", INCREMENTAL),
     ignored("execution.checkpointing.write-buffer-size", INCREMENTAL),
     ignored("execution.checkpointing.local-backup.", LOCAL),
+    ignored("high-availability.kubernetes.leader-election.renew-deadline", RENEWAL),
     ignored("heartbeat.rpc-failure-threshold", "a closed connection counts at once"),
     ignored("jobmanager.adaptive-scheduler.min-parallelism-increase", "Flink no longer uses it either"),
     ignored(

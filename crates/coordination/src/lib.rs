@@ -8,7 +8,7 @@
 //! (when a rescale happens), [`slots`] (slot assignment), [`checkpoint`] (when a checkpoint is triggered, completed, aborted
 //! and deleted), [`manifest`] (the contents of a checkpoint), [`restore`] (how they are redistributed at another
 //! parallelism), [`adoption`] (whether a running attempt goes on under a new leader), [`standby`] (when a standby becomes that
-//! leader), [`restart`] (whether and when a failed job restarts), [`isolation`] (which executors are cut off from others),
+//! leader), [`leader_election`] (its lease in Kubernetes), [`restart`] (whether and when a failed job restarts), [`isolation`] (which executors are cut off from others),
 //! [`requirements`] (bounds on parallelism), [`autoscaler`] (how many slots it should have), [`rescale`]
 //! (the history of rescales), [`exceptions`] (the history of failures).
 
@@ -21,6 +21,7 @@ mod end_state;
 pub mod event;
 pub mod exceptions;
 pub mod isolation;
+pub mod leader_election;
 pub mod manifest;
 pub mod requirements;
 pub mod rescale;

@@ -151,7 +151,9 @@ impl Ending {
         leader: &mut Leader,
         out: &mut Vec<Output>,
     ) {
-        let Some(step) = self.requests.take(ticket) else { return leader.stored(now, ticket, result, out) };
+        let Some(step) = self.requests.take(ticket) else {
+            return leader.answered(now, ticket, result.into(), out);
+        };
         let Record::Writing { tries, .. } = self.record else { return };
         let go_on = |step| Record::Writing { step, retry_at: Some(now), tries };
         self.record = match (step, result) {

@@ -37,7 +37,7 @@ use reflow_coordination::event::{Event, StoreOutcome};
 use reflow_coordination::manifest::{self, Decision};
 use reflow_coordination::requirements::RequestedBounds;
 use reflow_coordination::scheduler::Scheduler;
-use reflow_env::{Answer, CallResult, Location, Output, StoreError, StoreOp, StoreResult, Ticket};
+use reflow_env::{Answer, Location, Output, StoreError, StoreOp, StoreResult, Ticket};
 use reflow_protocol::command::{
     AttemptCommand, CheckpointCommand, Command, RescaleCommand, SnapshotKind, SubtaskCommand,
 };
@@ -286,24 +286,10 @@ impl Leader {
         self.deletions.any()
     }
 
-    /// Handles the answer to a call. Only enumerators make calls.
-    pub(crate) fn called(&mut self, now: Instant, ticket: Ticket, result: CallResult, out: &mut Vec<Output>) {
-        self.enumerators.answered(now, ticket, result.into());
-        self.settle(now, out);
-    }
-
-    /// Handles an answer from storage.
-    pub(crate) fn stored(
-        &mut self,
-        now: Instant,
-        ticket: Ticket,
-        result: StoreResult,
-        out: &mut Vec<Output>,
-    ) {
-        if self.lease.as_mut().is_some_and(|lease| lease.stored(now, ticket, &result)) {
-            return;
-        }
-        let Some(Answer::Store(result)) = self.enumerators.answered(now, ticket, result.into()) else {
+    /// Handles an answer from storage or another system.
+    pub(crate) fn answered(&mut self, now: Instant, ticket: Ticket, answer: Answer, out: &mut Vec<Output>) {
+        let Some(answer) = self.lease_answered(now, ticket, answer) else { return };
+        let Some(Answer::Store(result)) = self.enumerators.answered(now, ticket, answer) else {
             return self.settle(now, out);
         };
         if let Some(stored) = self.declarations.stored(ticket, &result, &mut self.authority, out) {

@@ -1,43 +1,92 @@
 //! The lease of a leadership: where it is kept and in which form. A leader writes it ([`renewals`]), standbys read it
 //! ([`crate::standby`]); neither knows more of the place than [`LeasePlace`] tells.
 
+pub(crate) mod kubernetes;
 pub(crate) mod renewals;
 
 use crate::layout::Layout;
 use crate::record;
+use kubernetes::{HeldLease, LeaseCalls};
 use reflow_coordination::standby::{Lease, Tenure};
-use reflow_env::{Location, PutMode, StoreError, StoreOp, StoreReply, StoreResult};
+use reflow_env::{Answer, Location, PutMode, Request, StoreError, StoreOp, StoreReply, StoreResult};
 use reflow_types::LeaderEpoch;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::time::Duration;
 
-/// The place of the lease of one leadership: an object in the checkpoint storage.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct LeasePlace {
-    epoch: LeaderEpoch,
-    at: Location,
+/// Where the job's leases are kept.
+#[derive(Clone, Debug)]
+pub(crate) enum Leases {
+    /// In the checkpoint storage.
+    Storage,
+    /// In Kubernetes.
+    Kubernetes(LeaseCalls),
+}
+
+impl Leases {
+    /// The place of a leadership's lease.
+    pub(crate) fn of(&self, layout: &Layout, epoch: LeaderEpoch) -> LeasePlace {
+        match self {
+            Self::Storage => LeasePlace::Storage { epoch, at: layout.lease(epoch) },
+            Self::Kubernetes(calls) => LeasePlace::Kubernetes(HeldLease::new(calls.clone(), epoch)),
+        }
+    }
+}
+
+/// The place of the lease of one leadership.
+#[derive(Debug)]
+pub(crate) enum LeasePlace {
+    /// An object in the checkpoint storage.
+    Storage {
+        epoch: LeaderEpoch,
+        at: Location,
+    },
+    Kubernetes(HeldLease),
+}
+
+/// What has become of a renewal.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Written {
+    Renewed,
+    /// Someone else holds the lease.
+    Taken(String),
+    /// Why there was no answer, or a refusal.
+    Failed(String),
 }
 
 impl LeasePlace {
-    pub(crate) fn new(layout: &Layout, epoch: LeaderEpoch) -> Self {
-        Self { epoch, at: layout.lease(epoch) }
-    }
-
     /// The leadership.
     pub(crate) fn epoch(&self) -> LeaderEpoch {
-        self.epoch
+        match self {
+            Self::Storage { epoch, .. } => *epoch,
+            Self::Kubernetes(lease) => lease.epoch,
+        }
     }
 
     /// The request that writes the lease.
-    pub(crate) fn write(&self, lease: Lease) -> StoreOp {
-        let body = record::encode(&LeaseRecord::from(lease));
-        StoreOp::Put { at: self.at.clone(), body, mode: PutMode::Overwrite }
+    pub(crate) fn write(&self, lease: Lease) -> Request {
+        match self {
+            Self::Storage { at, .. } => {
+                let body = record::encode(&LeaseRecord::from(lease));
+                StoreOp::Put { at: at.clone(), body, mode: PutMode::Overwrite }.into()
+            }
+            Self::Kubernetes(held) => held.write(lease),
+        }
     }
 
-    /// The request that reads the lease.
-    pub(crate) fn read(&self) -> StoreOp {
-        StoreOp::Get { at: self.at.clone(), range: None }
+    /// What the answer to [`write`](Self::write) says.
+    pub(crate) fn written(&mut self, answer: Answer) -> Written {
+        match (self, answer) {
+            (Self::Kubernetes(held), Answer::External(result)) => held.written(result),
+            (_, answer) => answer
+                .outcome()
+                .map_or_else(|error| Written::Failed(error.to_string()), |()| Written::Renewed),
+        }
+    }
+
+    /// The request that reads the lease of a leadership in storage.
+    pub(crate) fn read(layout: &Layout, epoch: LeaderEpoch) -> StoreOp {
+        StoreOp::Get { at: layout.lease(epoch), range: None }
     }
 
     /// The lease in the answer to [`read`](Self::read). `None` if there is none, or it is damaged: its leader writes another

@@ -6,6 +6,8 @@ use tokio::sync::oneshot;
 
 #[path = "handover_tests.rs"]
 mod handover;
+#[path = "kubernetes_leases_tests.rs"]
+pub(in super::super) mod kubernetes;
 #[path = "mixed_leases_tests.rs"]
 mod mixed;
 #[path = "slow_leases_tests.rs"]

@@ -42,5 +42,6 @@ mod view;
 pub use error::JobManagerError;
 pub use handle::Handle;
 pub use leadership::LeadershipError;
+pub use lease::kubernetes::LeaseCalls;
 pub use process::JobManager;
 pub use settings::{JobSpec, Role, StartMode};

@@ -14,7 +14,8 @@ use crate::ids::Ids;
 use crate::layout::Layout;
 use crate::leader::{Leader, LeaderParts};
 use crate::leadership::Leadership;
-use crate::lease::{self, renewals::Renewals};
+use crate::lease::kubernetes::LeaseCalls;
+use crate::lease::{self, Leases, renewals::Renewals};
 use crate::members::{MemberSettings, Members};
 use crate::requirements::Declarations;
 use crate::schedule;
@@ -28,7 +29,7 @@ use reflow_config::Config;
 use reflow_coordination::checkpoint::retention;
 use reflow_coordination::event::Event;
 use reflow_coordination::scheduler::{Identity, Scheduler};
-use reflow_env::{ConnId, Input, ListenerId, Output, Pauses, Process, Signal, StoreResult, Ticket};
+use reflow_env::{Answer, ConnId, Input, ListenerId, Output, Pauses, Process, Signal, Ticket};
 use reflow_protocol::hello::Hello;
 use reflow_types::{Bounds, Instant, JobId, LeaderEpoch, injected_fault};
 use reflow_view::{Cluster, ClusterView, CommandError, LeaderChange, Readiness, Reply};
@@ -62,6 +63,7 @@ pub struct JobManager {
     spec: Option<JobSpec>,
     ids: Ids,
     tickets: Tickets,
+    leases: Leases,
     handle: Handle,
     frame: Frame,
     view_at: Instant,
@@ -135,6 +137,7 @@ impl JobManager {
             program: lease::program(&spec.artifact.sha256, &spec.args),
             ids: Ids::new(seed),
             tickets: Tickets::default(),
+            leases: Leases::Storage,
             handle: handle.clone(),
             frame,
             view_at: Instant(0),
@@ -146,6 +149,11 @@ impl JobManager {
             phase: Phase::Opening,
         };
         (job_manager, handle)
+    }
+
+    /// Keeps its lease in Kubernetes.
+    pub fn keep_lease_in_kubernetes(&mut self, calls: LeaseCalls) {
+        self.leases = Leases::Kubernetes(calls);
     }
 
     fn start(&mut self, now: Instant, out: &mut Vec<Output>) {
@@ -253,14 +261,17 @@ impl JobManager {
         }
     }
 
-    fn on_stored(&mut self, now: Instant, ticket: Ticket, result: StoreResult, out: &mut Vec<Output>) {
-        match &mut self.phase {
-            Phase::Opening | Phase::Ended => {}
-            Phase::StandingBy(_) => self.on_standby_answered(now, ticket, result, out),
-            Phase::Claiming(_) => self.on_claim_answered(now, ticket, result, out),
-            Phase::Leading(led) => led.leader.stored(now, ticket, result, out),
-            Phase::Ending(led, ending) | Phase::Shown(led, ending) => {
-                ending.stored(now, ticket, result, &mut led.leader, out)
+    fn on_answer(&mut self, now: Instant, ticket: Ticket, answer: Answer, out: &mut Vec<Output>) {
+        match (&mut self.phase, answer) {
+            (Phase::Opening | Phase::Ended, _) => {}
+            (Phase::StandingBy(_), answer) => self.on_standby_answered(now, ticket, answer, out),
+            (Phase::Claiming(_), answer) => self.on_claim_answered(now, ticket, answer, out),
+            (Phase::Leading(led), answer) => led.leader.answered(now, ticket, answer, out),
+            (Phase::Ending(led, ending) | Phase::Shown(led, ending), Answer::Store(result)) => {
+                ending.stored(now, ticket, result, &mut led.leader, out);
+            }
+            (Phase::Ending(led, _) | Phase::Shown(led, _), answer) => {
+                led.leader.lease_answered(now, ticket, answer);
             }
         }
     }
@@ -489,12 +500,8 @@ impl Process for JobManager {
             Input::Accepted { .. } | Input::Received { .. } | Input::Silent { .. } | Input::Closed { .. } => {
                 self.on_connection(now, input, out);
             }
-            Input::Stored { ticket, result } => self.on_stored(now, ticket, result, out),
-            Input::Called { ticket, result } => {
-                if let Phase::Leading(led) = &mut self.phase {
-                    led.leader.called(now, ticket, result, out);
-                }
-            }
+            Input::Stored { ticket, result } => self.on_answer(now, ticket, result.into(), out),
+            Input::Called { ticket, result } => self.on_answer(now, ticket, result.into(), out),
             Input::Terminate => self.on_terminate(now, out),
             // A JobManager opens no connections and has no children.
             Input::Connected { .. } | Input::ChildExited { .. } => {}

@@ -11,6 +11,9 @@ use reflow_types::inspection::Inspect;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// How often a lease in storage is read within its duration.
+const READINGS_OF_A_LEASE: u32 = 12;
+
 /// The job, which comes from its executable.
 pub struct JobSpec {
     /// The job graph.
@@ -94,6 +97,8 @@ pub(crate) struct Settings {
     pub(crate) termination: Termination,
     /// How long a lease may not be renewed. `None` if the JobManager that starts last leads.
     pub(crate) lease_duration: Option<Duration>,
+    /// How often a standby reads the lease.
+    pub(crate) lease_reading_interval: Duration,
 }
 
 /// What the JobManager does when its job has ended.
@@ -120,6 +125,15 @@ impl Settings {
     pub(crate) fn new(config: &Config) -> Self {
         let host = options::JOB_MANAGER_BIND_HOST.get(config);
         let port = options::JOB_MANAGER_PORT.get(config);
+        let in_storage = options::LEASE_DURATION.get(config);
+        let (lease_duration, lease_reading_interval) = match options::HIGH_AVAILABILITY.get(config) {
+            HighAvailability::None => (None, in_storage / READINGS_OF_A_LEASE),
+            HighAvailability::Storage => (Some(in_storage), in_storage / READINGS_OF_A_LEASE),
+            HighAvailability::Kubernetes => (
+                Some(options::KUBERNETES_LEASE_DURATION.get(config)),
+                options::KUBERNETES_RETRY_PERIOD.get(config),
+            ),
+        };
         Self {
             listen: if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") },
             heartbeat_interval: options::HEARTBEAT_INTERVAL.get(config),
@@ -134,10 +148,8 @@ impl Settings {
                 false => AfterJob::Stay,
             },
             termination: options::JOB_MANAGER_TERMINATION.get(config),
-            lease_duration: match options::HIGH_AVAILABILITY.get(config) {
-                HighAvailability::None => None,
-                HighAvailability::Storage => Some(options::LEASE_DURATION.get(config)),
-            },
+            lease_duration,
+            lease_reading_interval,
         }
     }
 }

@@ -2,6 +2,15 @@
 
 use super::*;
 
+impl World {
+    pub(super) fn answer_held(&mut self) {
+        for (ticket, op) in self.held.take() {
+            let result = self.store.answer(op);
+            self.feed(Input::Stored { ticket, result });
+        }
+    }
+}
+
 /// What was read is decided slowly, as in a directory with many checkpoints.
 #[test]
 fn a_claim_that_takes_longer_than_a_lease_is_not_overtaken() {

@@ -1,31 +1,49 @@
-//! A standby: reads the newest leadership and its lease in storage, until [`Watch`] says that this JobManager claims the job.
+//! A standby: reads the newest leadership and its lease, until [`Watch`] says that this JobManager claims the job.
+//!
+//! With leases in storage, it reads the newest epoch and then its lease. With a lease in Kubernetes, it reads that alone, and
+//! acquires it before the claim.
 //!
 //! A state machine without I/O.
 
 use crate::layout::{Layout, epochs_in};
-use crate::lease::LeasePlace;
+use crate::lease::kubernetes::{LeaseCalls, lease_answer};
+use crate::lease::renewals::Terms;
+use crate::lease::{LeasePlace, Leases};
 use crate::storage::{Storage, Tickets};
+use reflow_coordination::leader_election::{LeaseAnswer, LeaseRequest};
 use reflow_coordination::standby::{Sighting, Tenure, Verdict, Watch};
-use reflow_env::{Output, StoreOp, StoreReply, StoreResult, Ticket};
+use reflow_env::{Answer, CallResult, Output, Request, StoreOp, StoreReply, Ticket};
 use reflow_types::{Instant, LeaderEpoch};
 use std::time::Duration;
 
-/// How often the leadership is read within the lease's duration.
-const READINGS: u32 = 12;
-
-/// A step of a reading.
+/// A step of a reading, or of the claim that follows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
     /// List the epochs.
     Epochs,
     /// Read the lease of the newest one.
     Lease(LeaderEpoch),
+    /// Read the lease in Kubernetes.
+    Observe,
+    /// Acquire it, because of this verdict.
+    Acquire(Verdict),
+}
+
+/// What a reading has found.
+enum Reading {
+    /// The newest leadership, if there is one.
+    Found(Option<Sighting>),
+    /// The lease is not there, which was there before. Its leader creates it again, if it lives.
+    Absent,
+    Failed,
 }
 
 /// A standby of the leader.
 pub(crate) struct Standby {
     layout: Layout,
+    leases: Leases,
     watch: Watch,
+    terms: Terms,
     interval: Duration,
     requests: Storage<Step>,
     /// When the next reading begins. `None` while one is under way.
@@ -33,6 +51,10 @@ pub(crate) struct Standby {
     asked_at: Instant,
     /// Whether the leader was seen to run something else.
     differed: bool,
+    /// Since when the lease is not there.
+    absent_since: Option<Instant>,
+    /// The error of the last reading of Kubernetes, which is logged once.
+    problem: Option<String>,
 }
 
 impl Standby {
@@ -40,17 +62,22 @@ impl Standby {
     pub(crate) fn new(
         now: Instant,
         layout: Layout,
-        (duration, watch): (Duration, Watch),
+        (leases, interval): (Leases, Duration),
+        (terms, watch): (Terms, Watch),
         tickets: Tickets,
     ) -> Self {
         Self {
             layout,
+            leases,
             watch,
-            interval: duration / READINGS,
+            terms,
+            interval,
             requests: Storage::new(tickets),
             next: Some(now),
             asked_at: now,
             differed: false,
+            absent_since: None,
+            problem: None,
         }
     }
 
@@ -58,9 +85,17 @@ impl Standby {
     pub(crate) fn on_time(&mut self, now: Instant, out: &mut Vec<Output>) {
         if self.next.is_some_and(|at| at <= now) {
             (self.next, self.asked_at) = (None, now);
-            let op = StoreOp::List { below: self.layout.epochs() };
-            out.push(self.requests.ask(Step::Epochs, op));
+            let (step, request) = match &self.leases {
+                Leases::Storage => (Step::Epochs, StoreOp::List { below: self.layout.epochs() }.into()),
+                Leases::Kubernetes(calls) => (Step::Observe, self.call(calls, LeaseRequest::Observe)),
+            };
+            out.push(self.requests.ask(step, request));
         }
+    }
+
+    /// An answer that takes longer than a lease lasts would tell nothing.
+    fn call(&self, calls: &LeaseCalls, request: LeaseRequest) -> Request {
+        calls.request(request, self.terms.duration)
     }
 
     pub(crate) fn next_wakeup(&self) -> Option<Instant> {
@@ -110,42 +145,99 @@ impl Standby {
         self.watch.read_failed();
     }
 
-    /// Handles an answer from storage.
-    pub(crate) fn stored(
+    /// Handles an answer.
+    pub(crate) fn answered(
         &mut self,
         now: Instant,
         ticket: Ticket,
-        result: StoreResult,
+        answer: Answer,
         out: &mut Vec<Output>,
     ) -> Verdict {
-        let read = match (self.requests.take(ticket), result) {
-            (None, _) => return Verdict::Wait,
-            (Some(Step::Epochs), Ok(StoreReply::Objects(listed))) => match epochs_in(&listed).last() {
+        let Some(step) = self.requests.take(ticket) else { return Verdict::Wait };
+        let reading = match (step, answer) {
+            (Step::Epochs, Answer::Store(Ok(StoreReply::Objects(listed)))) => match epochs_in(&listed).last()
+            {
                 Some(&newest) => {
-                    let place = LeasePlace::new(&self.layout, newest);
-                    out.push(self.requests.ask(Step::Lease(newest), place.read()));
+                    let read = LeasePlace::read(&self.layout, newest);
+                    out.push(self.requests.ask(Step::Lease(newest), read));
                     return Verdict::Wait;
                 }
-                None => Some(None),
+                None => Reading::Found(None),
             },
             // One that is damaged counts as none: the next reading differs, and the time begins anew.
-            (Some(Step::Lease(epoch)), answer) => {
-                LeasePlace::lease_in(answer).ok().map(|lease| Some(Sighting { epoch, lease }))
+            (Step::Lease(epoch), Answer::Store(answer)) => match LeasePlace::lease_in(answer) {
+                Ok(lease) => Reading::Found(Some(Sighting { epoch, lease })),
+                Err(_) => Reading::Failed,
+            },
+            (Step::Observe, Answer::External(result)) => self.observed(now, result),
+            (Step::Acquire(verdict), Answer::External(result)) => {
+                self.next = Some(now + self.interval);
+                return if self.has_acquired(result) { verdict } else { Verdict::Wait };
             }
-            _ => None,
+            _ => Reading::Failed,
         };
         self.next = Some(now + self.interval);
-        if now.since(self.asked_at) > self.interval * READINGS {
+        if now.since(self.asked_at) > self.terms.duration {
             // Storage is slow, and the leader's renewals wait for it as well.
             self.watch.read_failed();
         }
-        match read {
-            Some(sighting) => self.watch.read(self.asked_at, now, sighting),
-            None => {
+        let verdict = match reading {
+            Reading::Found(sighting) => self.watch.read(self.asked_at, now, sighting),
+            Reading::Absent => Verdict::Wait,
+            Reading::Failed => {
                 self.watch.read_failed();
                 Verdict::Wait
             }
+        };
+        match (&self.leases, verdict) {
+            (Leases::Kubernetes(calls), Verdict::NoLeader | Verdict::Released | Verdict::Silent(_)) => {
+                let program = self.terms.program;
+                let request = self.call(calls, LeaseRequest::Acquire { program });
+                out.push(self.requests.ask(Step::Acquire(verdict), request));
+                self.next = None;
+                Verdict::Wait
+            }
+            _ => verdict,
         }
+    }
+
+    /// What a reading of the lease in Kubernetes has found.
+    fn observed(&mut self, now: Instant, result: CallResult) -> Reading {
+        let found = match lease_answer(result) {
+            Ok(LeaseAnswer::Observed(found)) => found,
+            Ok(_) => return Reading::Failed,
+            Err(error) => {
+                self.report(error.to_string());
+                return Reading::Failed;
+            }
+        };
+        if self.problem.take().is_some() {
+            tracing::info!("the lease can be read again");
+        }
+        if found.is_some() || !self.has_seen_leader() {
+            self.absent_since = None;
+            return Reading::Found(found.map(|lease| lease.sighting()));
+        }
+        let since = *self.absent_since.get_or_insert(now);
+        if now.since(since) < self.terms.duration { Reading::Absent } else { Reading::Found(None) }
+    }
+
+    fn has_acquired(&mut self, result: CallResult) -> bool {
+        match lease_answer(result) {
+            Ok(answer) => answer == LeaseAnswer::Acquired,
+            Err(error) => {
+                self.report(error.to_string());
+                false
+            }
+        }
+    }
+
+    /// Logs an error, unless it is the last one again.
+    fn report(&mut self, problem: String) {
+        if self.problem.as_ref() != Some(&problem) {
+            tracing::error!("this JobManager cannot lead the job for now: {problem}");
+        }
+        self.problem = Some(problem);
     }
 }
 

@@ -2,10 +2,11 @@
 
 use super::*;
 use reflow_coordination::standby::Lease;
-use reflow_env::{Location, ObjectMeta, StoreError};
+use reflow_env::{Location, ObjectMeta, StoreError, StoreResult};
 use reflow_types::LeaderEpoch;
 
 const DURATION: Duration = Duration::from_secs(3);
+const READINGS: u32 = 12;
 
 /// A standby, and what storage answers it.
 struct Driven {
@@ -23,8 +24,9 @@ impl Driven {
     fn start() -> Self {
         let layout = Layout::new(&Location("/c".into()), "default", "job");
         let now = Instant::from_millis(1_000);
-        let standby =
-            Standby::new(now, layout.clone(), (DURATION, Watch::new(DURATION, 7, false)), Tickets::default());
+        let leases = (Leases::Storage, DURATION / READINGS);
+        let terms = Terms { duration: DURATION, program: 7 };
+        let standby = Standby::new(now, layout.clone(), leases, (terms, Watch::new(DURATION, 7, false)), Tickets::default());
         Self { standby, layout, now, newest: None, lease: None, is_away: false, takes: Duration::ZERO }
     }
 
@@ -42,7 +44,7 @@ impl Driven {
             while let Some(Output::Store { ticket, op }) = out.pop() {
                 let answer = self.answer(op);
                 self.now = self.now + self.takes;
-                let verdict = self.standby.stored(self.now, ticket, answer, &mut out);
+                let verdict = self.standby.answered(self.now, ticket, answer.into(), &mut out);
                 if verdict != Verdict::Wait {
                     return verdict;
                 }
@@ -67,10 +69,10 @@ impl Driven {
             }
             _ => {
                 let epoch = LeaderEpoch(self.newest.expect("an epoch was listed"));
-                let place = LeasePlace::new(&self.layout, epoch);
-                assert_eq!(op, place.read());
+                assert_eq!(op, LeasePlace::read(&self.layout, epoch));
+                let place = Leases::Storage.of(&self.layout, epoch);
                 let written = self.lease.map(|lease| match place.write(lease) {
-                    StoreOp::Put { body, .. } => StoreReply::Bytes(body),
+                    Request::Store(StoreOp::Put { body, .. }) => StoreReply::Bytes(body),
                     other => panic!("{other:?}"),
                 });
                 written.ok_or(StoreError::NotFound(at))

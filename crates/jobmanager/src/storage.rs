@@ -1,6 +1,6 @@
-//! Storage requests in progress, and the purpose of each.
+//! Requests to storage and other systems that are in progress, and the purpose of each.
 
-use reflow_env::{Output, StoreOp, Ticket};
+use reflow_env::{Output, Request, Ticket};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,11 +20,14 @@ impl<F> Storage<F> {
         Self { tickets, under_way: BTreeMap::new() }
     }
 
-    /// Creates the output that requests `op`.
-    pub(crate) fn ask(&mut self, purpose: F, op: StoreOp) -> Output {
+    /// Creates the output that sends a request.
+    pub(crate) fn ask(&mut self, purpose: F, request: impl Into<Request>) -> Output {
         let ticket = Ticket(self.tickets.0.fetch_add(1, Ordering::Relaxed));
         self.under_way.insert(ticket, purpose);
-        Output::Store { ticket, op }
+        match request.into() {
+            Request::Store(op) => Output::Store { ticket, op },
+            Request::External(call) => Output::Call { ticket, call },
+        }
     }
 
     /// The number of requests that are not answered yet.

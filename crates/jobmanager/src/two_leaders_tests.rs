@@ -3,7 +3,7 @@
 use super::*;
 
 #[path = "leases_tests.rs"]
-mod leases;
+pub(super) mod leases;
 
 const WITHOUT_CHECKPOINTS: &[(&str, &str)] =
     &[REACTIVE, ("execution.checkpointing.dir", "/c"), ("execution.checkpointing.interval", "1 h")];

@@ -262,6 +262,28 @@ fn contradictions() {
         "`high-availability.storage.lease-duration` is 0 s, but `high-availability.type` is storage: \
          a lease in storage must last for 300 ms at least, or it cannot be renewed in time",
     );
+    check_error(
+        yaml(
+            "high-availability.type: kubernetes\nkubernetes.cluster-id: orders\n\
+             high-availability.kubernetes.leader-election.lease-duration: 1500 ms\n",
+        ),
+        "`high-availability.kubernetes.leader-election.lease-duration` is 1500 ms, but `high-availability.type` is \
+         kubernetes: a Lease of Kubernetes lasts for whole seconds",
+    );
+    check_error(
+        yaml(
+            "high-availability.type: kubernetes\nkubernetes.cluster-id: orders\n\
+             high-availability.kubernetes.leader-election.retry-period: 2 s\n",
+        ),
+        "`high-availability.kubernetes.leader-election.retry-period` is 2 s, but \
+         `high-availability.kubernetes.leader-election.lease-duration` is 3 s: the Lease must be read twice at least while \
+         it lasts",
+    );
+    check_error(
+        yaml("high-availability.type: kubernetes\nkubernetes.cluster-id: Orders\n"),
+        "`kubernetes.cluster-id` is Orders, but `high-availability.type` is kubernetes: the Lease needs a name: at most 45 \
+         lower-case letters, digits and `-`, which begin with a letter and do not end with `-`",
+    );
 }
 
 #[test]

@@ -68,13 +68,35 @@ section! { "Network and failure detection" {
 
     /// Which of several JobManagers of a job leads. `none`: the one that was started last, so start only one. `storage`: one
     /// leads and renews a lease in `execution.checkpointing.dir`; each other one stands by, and takes the job over when the
-    /// lease is not renewed any more.
+    /// lease is not renewed any more. `kubernetes`: the same, with the lease in an object of the Kubernetes API, the Lease
+    /// `<kubernetes.cluster-id>-leader`.
     HIGH_AVAILABILITY: HighAvailability =
         option("high-availability.type").aliases(&["high-availability"]).default("none");
 
     /// How long a lease may not be renewed before a standby takes the job over. The leader renews it three times in this
     /// time. Too short a time changes the leader when storage is slow, which delays checkpoints.
     LEASE_DURATION: Duration = option("high-availability.storage.lease-duration").default("3 s");
+
+    /// As `high-availability.storage.lease-duration`, for a Lease of Kubernetes. Whole seconds, because a Lease has no others.
+    KUBERNETES_LEASE_DURATION: Duration =
+        option("high-availability.kubernetes.leader-election.lease-duration").default("3 s");
+
+    /// How often a standby reads the Lease, and how long a leader waits after a renewal that has failed.
+    KUBERNETES_RETRY_PERIOD: Duration =
+        option("high-availability.kubernetes.leader-election.retry-period").default("500 ms");
+
+    /// The job's name in Kubernetes, with which the name of its Lease begins. At most 45 lower-case letters, digits and `-`.
+    KUBERNETES_CLUSTER_ID: Option<String> = option("kubernetes.cluster-id");
+
+    /// The namespace of the Lease. Unset: that of this pod, or of the context of the kubeconfig, or `default`.
+    KUBERNETES_NAMESPACE: Option<String> = option("kubernetes.namespace");
+
+    /// The kubeconfig by which this process reaches the API server. Unset: in a pod, its service account; otherwise
+    /// `$KUBECONFIG` or `~/.kube/config`.
+    KUBERNETES_CONFIG_FILE: Option<PathBuf> = option("kubernetes.config.file");
+
+    /// The context of the kubeconfig. Unset: its current one.
+    KUBERNETES_CONTEXT: Option<String> = option("kubernetes.context");
 
     /// The JobManagers of which one leads, such as `[jm-1, jm-2]`, or with ports of their own, `jm-1:6124`. TaskManagers and
     /// executors try them in turn. Empty: the one at `jobmanager.rpc.address`.

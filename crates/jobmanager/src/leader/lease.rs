@@ -3,7 +3,7 @@
 use super::{Leader, look};
 use crate::lease::renewals::Renewals;
 use reflow_coordination::standby::Tenure;
-use reflow_env::Output;
+use reflow_env::{Answer, Output, Ticket};
 use reflow_types::Instant;
 use std::time::Duration;
 
@@ -61,5 +61,15 @@ impl Leader {
             lease.offer_if_alone(now, self.members.is_alone() && self.end.is_none());
             lease.on_time(now, out);
         }
+    }
+
+    /// Handles the answer to a renewal. Returns any other answer.
+    pub(crate) fn lease_answered(&mut self, now: Instant, ticket: Ticket, answer: Answer) -> Option<Answer> {
+        let Some(lease) = &mut self.lease else { return Some(answer) };
+        let other = lease.answered(now, ticket, answer);
+        if other.is_none() && lease.is_taken() {
+            self.look.hurry(now);
+        }
+        other
     }
 }

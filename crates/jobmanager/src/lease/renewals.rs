@@ -7,10 +7,10 @@
 //!
 //! A leader whose renewals fail leads on: whether it still may is decided by epochs ([`crate::leadership::authority`]).
 
-use super::LeasePlace;
+use super::{LeasePlace, Written};
 use crate::storage::{Storage, Tickets};
 use reflow_coordination::standby::{Lease, Tenure};
-use reflow_env::{Output, StoreResult, Ticket};
+use reflow_env::{Answer, Output, Ticket};
 use reflow_types::{Instant, LeaderEpoch, injected_fault};
 use std::time::Duration;
 
@@ -40,6 +40,8 @@ pub(crate) struct Renewals {
     alone_since: Option<Instant>,
     /// When the next renewal is due.
     next: Instant,
+    /// What became of the last one.
+    last: Written,
 }
 
 impl Renewals {
@@ -47,7 +49,8 @@ impl Renewals {
     pub(crate) fn new(now: Instant, place: LeasePlace, terms: Terms, tickets: Tickets) -> Self {
         let Terms { duration, program } = terms;
         let lease = Lease { renewals: 0, duration, tenure: Tenure::Claiming, program };
-        Self { place, lease, requests: Storage::new(tickets), accepted: 0, alone_since: None, next: now }
+        let (requests, last) = (Storage::new(tickets), Written::Renewed);
+        Self { place, lease, requests, accepted: 0, alone_since: None, next: now, last }
     }
 
     /// The leadership whose lease it is.
@@ -104,16 +107,35 @@ impl Renewals {
         (self.requests.len() < MAX_UNDER_WAY).then_some(self.next)
     }
 
-    /// Handles an answer from storage. Returns whether it was the answer to a renewal.
-    pub(crate) fn stored(&mut self, now: Instant, ticket: Ticket, answer: &StoreResult) -> bool {
-        let Some(number) = self.requests.take(ticket) else { return false };
+    /// Whether someone else holds the lease.
+    pub(crate) fn is_taken(&self) -> bool {
+        matches!(self.last, Written::Taken(_))
+    }
+
+    /// Handles the answer to a renewal. Returns any other answer.
+    pub(crate) fn answered(&mut self, now: Instant, ticket: Ticket, answer: Answer) -> Option<Answer> {
+        let Some(number) = self.requests.take(ticket) else { return Some(answer) };
         if number < self.accepted {
             self.next = now; // it may have been carried out after the newer one, even if it has failed
         }
-        match answer {
-            Ok(_) => self.accepted = self.accepted.max(number),
-            Err(error) => tracing::warn!(%error, "the lease is not renewed: a standby may take the job over"),
+        let written = self.place.written(answer);
+        if written != self.last {
+            match &written {
+                Written::Renewed => tracing::info!("the lease is renewed again"),
+                Written::Taken(holder) => {
+                    tracing::warn!(holder, "someone else holds the lease: looking for another leader");
+                    // The look has its answer by then, and standbys wait for a sign of life.
+                    self.next = self.next.min(now + self.lease.duration / RENEWALS / 2);
+                }
+                Written::Failed(error) => {
+                    tracing::warn!(error, "the lease is not renewed: a standby may take the job over");
+                }
+            }
         }
-        true
+        if written == Written::Renewed {
+            self.accepted = self.accepted.max(number);
+        }
+        self.last = written;
+        None
     }
 }

@@ -4,7 +4,7 @@ use super::{JobManager, Phase};
 use crate::error::JobManagerError;
 use crate::leadership::claim::{Claim, Claimed, Question};
 use crate::leadership::{ClaimReason, Claimant, LostRace};
-use crate::lease::LeasePlace;
+use crate::lease::Leases;
 use crate::lease::renewals::{Renewals, Terms};
 use crate::schedule;
 use crate::settings::StartMode;
@@ -12,7 +12,7 @@ use crate::standby::Standby;
 use crate::storage::{Storage, Tickets};
 use reflow_config::options;
 use reflow_coordination::standby::{Tenure, Verdict, Watch};
-use reflow_env::{Location, Output, StoreResult, Ticket};
+use reflow_env::{Answer, Location, Output, Ticket};
 use reflow_types::{Instant, JobId, LeaderEpoch};
 use reflow_view::LeaderChangeCause;
 use std::time::Duration;
@@ -57,7 +57,9 @@ impl JobManager {
     /// Waits until no other JobManager leads.
     fn stand_by(&mut self, now: Instant, duration: Duration, out: &mut Vec<Output>) {
         let watch = Watch::new(duration, self.program, self.has_stood_by);
-        let standby = Standby::new(now, self.layout.clone(), (duration, watch), self.tickets.clone());
+        let leases = (self.leases.clone(), self.settings.lease_reading_interval);
+        let terms = Terms { duration, program: self.program };
+        let standby = Standby::new(now, self.layout.clone(), leases, (terms, watch), self.tickets.clone());
         self.phase = Phase::StandingBy(Box::new(standby));
         self.on_time(now, out);
     }
@@ -85,7 +87,11 @@ impl JobManager {
             }
         };
         let watched = if verdict == Verdict::NoLeader { LeaderEpoch(0) } else { newest };
-        self.watched = self.settings.lease_duration.map(|_| watched);
+        self.watched = match self.leases {
+            Leases::Storage => self.settings.lease_duration.map(|_| watched),
+            // It has acquired the lease, so no other standby claims. The lease need not name the newest leadership.
+            Leases::Kubernetes(_) => None,
+        };
         self.claim(now, cause, silence, out);
     }
 
@@ -131,16 +137,16 @@ impl JobManager {
         self.on_time(now, out);
     }
 
-    /// Handles an answer from storage to a standby.
+    /// Handles an answer to a standby.
     pub(super) fn on_standby_answered(
         &mut self,
         now: Instant,
         ticket: Ticket,
-        result: StoreResult,
+        answer: Answer,
         out: &mut Vec<Output>,
     ) {
         let Phase::StandingBy(standby) = &mut self.phase else { return };
-        let verdict = standby.stored(now, ticket, result, out);
+        let verdict = standby.answered(now, ticket, answer, out);
         if self.settings.lease_duration.is_none() && standby.has_seen_leader() {
             let (name, epoch) = (self.spec.as_ref().map(|spec| spec.graph.name.clone()), standby.renewed());
             return match epoch {
@@ -166,30 +172,29 @@ impl JobManager {
         self.decide_claim(now, verdict, out);
     }
 
-    /// Handles an answer from storage to a claim.
+    /// Handles an answer to a claim.
     pub(super) fn on_claim_answered(
         &mut self,
         now: Instant,
         ticket: Ticket,
-        result: StoreResult,
+        answer: Answer,
         out: &mut Vec<Output>,
     ) {
         let Phase::Claiming(claiming) = &mut self.phase else { return };
-        if claiming.lease.as_mut().is_some_and(|lease| lease.stored(now, ticket, &result)) {
-            return;
-        }
+        let answer = match &mut claiming.lease {
+            Some(lease) => lease.answered(now, ticket, answer),
+            None => Some(answer),
+        };
+        let Some(Answer::Store(result)) = answer else { return };
         let Some(question) = claiming.requests.take(ticket) else { return };
         let progress = claiming.claim.answered(now, question, result);
         let held = claiming.claim.held();
         if claiming.lease.as_ref().map(Renewals::epoch) != held {
-            let (layout, tickets, program) = (&self.layout, &self.tickets, self.program);
+            let (leases, layout, program) = (&self.leases, &self.layout, self.program);
+            let tickets = &self.tickets;
             let hold = |(epoch, duration)| {
-                Renewals::new(
-                    now,
-                    LeasePlace::new(layout, epoch),
-                    Terms { duration, program },
-                    tickets.clone(),
-                )
+                let terms = Terms { duration, program };
+                Renewals::new(now, leases.of(layout, epoch), terms, tickets.clone())
             };
             claiming.lease = held.zip(self.settings.lease_duration).map(hold);
         }

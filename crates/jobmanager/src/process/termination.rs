@@ -143,7 +143,7 @@ impl JobManager {
         }
         if self.settings.lease_duration.is_none() {
             return asked.answer(Err(CommandError::Conflict(
-                "this JobManager has no standby: set high-availability.type to storage, and start a second one".to_owned(),
+                "this JobManager has no standby: set high-availability.type to storage or kubernetes, and start a second one".to_owned(),
             )));
         }
         tracing::info!("asked to hand the job over to a standby");

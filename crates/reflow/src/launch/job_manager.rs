@@ -1,7 +1,7 @@
 //! The command `JOB jobmanager`, which runs the JobManager of this job with REST and the web interface.
 
 use super::http_server::HttpServer;
-use super::{Executable, LaunchError, Options, provider, system};
+use super::{Executable, LaunchError, Options, lease, provider, system};
 use reflow_config::{Config, options};
 use reflow_env::{Signal, real};
 use reflow_jobmanager::{JobManager, JobSpec, Role, StartMode};
@@ -78,7 +78,8 @@ pub(super) fn drive(
     };
     let seed = machine::random().map_err(system("cannot read random numbers"))?;
     let signal = Signal::default();
-    let (process, handle) = JobManager::new(config, spec, seed, signal.clone(), Bounds::default());
+    let (mut process, handle) = JobManager::new(config, spec, seed, signal.clone(), Bounds::default());
+    lease::connect(config, &mut process)?;
     let scaling = provider::start(config, handle.clone(), runtime)?;
     let server = server.start(handle.clone(), runtime);
     let exit = real::run(Box::new(process), signal, driver);

@@ -4,6 +4,7 @@ pub(crate) mod cluster;
 mod executor;
 mod http_server;
 mod job_manager;
+mod lease;
 mod provider;
 
 use crate::args::ArgsError;
@@ -115,6 +116,15 @@ pub(crate) enum LaunchError {
         "cannot listen on {host} for TaskManagers that fetch the job's executable: {error}; set jobmanager.bind-host"
     )]
     Artifacts { host: String, error: io::Error },
+    #[cfg(feature = "kubernetes")]
+    #[error("cannot use high-availability.type: kubernetes: {0}")]
+    Kubernetes(#[from] reflow_kubernetes::AccessError),
+    #[cfg(not(feature = "kubernetes"))]
+    #[error(
+        "high-availability.type is kubernetes, but this executable was built without it: build it with the feature \
+         `kubernetes` of the crate reflow"
+    )]
+    NoKubernetes,
     #[error(transparent)]
     Credentials(#[from] reflow_rest::CredentialsError),
     #[error(transparent)]

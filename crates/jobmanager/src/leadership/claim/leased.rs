@@ -15,8 +15,8 @@ impl Claim {
     /// Goes on with the newest epoch: with its lease, if that may keep this JobManager from the claim.
     pub(super) fn read_lease(&mut self, newest: LeaderEpoch) {
         if self.by.lost_race == LostRace::TakeNext && !self.by.lease_is_silent {
-            let place = LeasePlace::new(&self.by.layout, newest);
-            self.question(Purpose::Lease(newest), place.read());
+            let read = LeasePlace::read(&self.by.layout, newest);
+            self.question(Purpose::Lease(newest), read);
         } else {
             self.read_record(newest);
         }
