@@ -9,14 +9,16 @@ use std::process::Command;
 use std::time::Instant;
 
 use crate::process::{cargo, is_installed, root, succeed};
-use crate::{Failure, book, dependencies, flights, kafka, manifests, publish, s3, sim, template, tidy, web};
+use crate::{
+    Failure, book, dependencies, flights, kafka, kubernetes, manifests, publish, s3, sim, template, tidy, web,
+};
 
 pub(crate) const HELP: &str = "\
 cargo xtask ci: everything that must hold before a change lands
 
 Prints each step with the time it took and stops at the first that fails. A step that needs
 a tool which is not installed (rustfmt, clippy, shellcheck; Python for S3; Node and Chromium
-for the web interface; Java and Maven for Kafka) is skipped, and says so. The steps dependencies, book and flights are
+for the web interface; Java and Maven for Kafka; servers that `cargo xtask kubernetes` has built) is skipped, and says so. The steps dependencies, book and flights are
 never left out: they need python3 and, the first time, a package index.
 ";
 
@@ -47,6 +49,7 @@ const STEPS: &[Step] = &[
     Step { name: "web", check: web },
     Step { name: "flights", check: flights::run },
     Step { name: "kafka", check: kafka::check },
+    Step { name: "kubernetes", check: kubernetes::check },
 ];
 
 #[expect(clippy::disallowed_methods, reason = "shows how long a step took; nothing is decided by it")]

@@ -11,6 +11,7 @@ mod dist;
 mod docs;
 mod flights;
 mod kafka;
+mod kubernetes;
 mod manifests;
 mod nexmark;
 mod process;
@@ -40,6 +41,8 @@ cargo xtask COMMAND: the project's own commands
   flights the flights example against DuckDB, on processes that come, go and are killed
   nexmark the queries of the Nexmark example against DuckDB, in the same way
   kafka   the tests of the Kafka source against a real broker, which Maven fetches
+  kubernetes
+          the tests with a real API server of Kubernetes, which Go builds
   manifests
           the manifests for Kubernetes against the schemas of its API
   s3      runs a command, such as `cargo test`, with a server of S3 for tests
@@ -79,6 +82,7 @@ fn run(command: &str, arguments: &[String]) -> Result<(), Failure> {
         "dist" => dist::HELP,
         "flights" => flights::HELP,
         "kafka" => kafka::HELP,
+        "kubernetes" => kubernetes::HELP,
         "manifests" => manifests::HELP,
         "new" => template::HELP,
         "nexmark" => nexmark::HELP,
@@ -89,8 +93,9 @@ fn run(command: &str, arguments: &[String]) -> Result<(), Failure> {
         "web" => web::HELP,
         _ => HELP,
     };
-    // The arguments of a command that `s3` or `kafka` runs belong to that command.
-    let own = if command == "s3" || command == "kafka" { arguments.len().min(1) } else { arguments.len() };
+    // The arguments of a command that one of these runs belong to that command.
+    let runs_a_command = ["s3", "kafka", "kubernetes"].contains(&command);
+    let own = if runs_a_command { arguments.len().min(1) } else { arguments.len() };
     if arguments[..own]
         .iter()
         .take_while(|argument| *argument != "--")
@@ -109,6 +114,7 @@ fn run(command: &str, arguments: &[String]) -> Result<(), Failure> {
         "flights" => no_arguments(arguments).and_then(|()| flights::run()),
         "nexmark" => no_arguments(arguments).and_then(|()| nexmark::run()),
         "kafka" => kafka::run(arguments),
+        "kubernetes" => kubernetes::run(arguments),
         "manifests" => no_arguments(arguments).and_then(|()| manifests::check()),
         "new" => template::run(arguments),
         "publish" => publish::run(arguments),

@@ -7,10 +7,11 @@ use crate::process::{is_installed, root, succeed};
 use crate::pypi;
 
 pub(crate) const HELP: &str = "\
-cargo xtask manifests: checks dist/kubernetes/base against the schemas of Kubernetes
+cargo xtask manifests: checks dist/kubernetes/base and standby against the schemas of Kubernetes
 
 Installs kubernetes-validate from PyPI below the target directory, the first time only; needs
 python3. Unknown fields are errors. If kubectl is installed, its kustomize builds the base as well.
+`cargo xtask kubernetes` checks what kustomize makes of both by a dry run of a real API server.
 ";
 
 /// The validator with the schemas of this release of Kubernetes.
@@ -25,13 +26,15 @@ pub(crate) fn check() -> Result<(), Failure> {
     }
     let programs = pypi::install(VALIDATOR)?;
     let base = root().join("dist/kubernetes/base");
-    let entries =
-        std::fs::read_dir(&base).map_err(|error| format!("cannot read {}: {error}", base.display()))?;
     let mut files = Vec::new();
-    for entry in entries {
-        let path = entry.map_err(|error| error.to_string())?.path();
-        if !path.ends_with(KUSTOMIZATION) {
-            files.push(path);
+    for directory in [&base, &root().join("dist/kubernetes/standby")] {
+        let entries = std::fs::read_dir(directory)
+            .map_err(|error| format!("cannot read {}: {error}", directory.display()))?;
+        for entry in entries {
+            let path = entry.map_err(|error| error.to_string())?.path();
+            if !path.ends_with(KUSTOMIZATION) {
+                files.push(path);
+            }
         }
     }
     let mut command = Command::new(programs.join("kubernetes-validate"));

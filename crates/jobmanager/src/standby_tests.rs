@@ -26,7 +26,13 @@ impl Driven {
         let now = Instant::from_millis(1_000);
         let leases = (Leases::Storage, DURATION / READINGS);
         let terms = Terms { duration: DURATION, program: 7 };
-        let standby = Standby::new(now, layout.clone(), leases, (terms, Watch::new(DURATION, 7, false)), Tickets::default());
+        let standby = Standby::new(
+            now,
+            layout.clone(),
+            leases,
+            (terms, Watch::new(DURATION, 7, false)),
+            Tickets::default(),
+        );
         Self { standby, layout, now, newest: None, lease: None, is_away: false, takes: Duration::ZERO }
     }
 

@@ -1,0 +1,244 @@
+//! etcd and kube-apiserver, which `cargo xtask kubernetes` has built, with the rights and objects of a test.
+
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use reflow_kubernetes::{Access, Api};
+use serde_json::{Value, json};
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+/// The variable that names the directory of the servers.
+const SERVERS: &str = "REFLOW_TEST_KUBERNETES";
+const RIGHTS: &str = "/apis/rbac.authorization.k8s.io/v1";
+/// A token that may do everything.
+const ADMIN: &str = "admin-token";
+
+pub(crate) struct ControlPlane {
+    servers: PathBuf,
+    directory: tempfile::TempDir,
+    etcd_port: u16,
+    port: u16,
+    etcd: Child,
+    api_server: Option<Child>,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl ControlPlane {
+    /// Starts it. `None` if it is not there, which this says.
+    pub(crate) fn start() -> Option<Self> {
+        let Some(servers) = std::env::var_os(SERVERS).map(PathBuf::from) else {
+            eprintln!("left out: `cargo xtask kubernetes` runs this test");
+            return None;
+        };
+        let directory = tempfile::tempdir().unwrap();
+        let (etcd_port, peer_port, port) = (free_port(), free_port(), free_port());
+        write_certificates(directory.path());
+        fs::write(directory.path().join("tokens.csv"), format!("{ADMIN},admin,1,system:masters\n")).unwrap();
+        let mut etcd = Command::new(servers.join("etcd"));
+        etcd.arg(format!("--data-dir={}", directory.path().join("etcd").display()));
+        etcd.arg(format!("--listen-client-urls=http://127.0.0.1:{etcd_port}"));
+        etcd.arg(format!("--advertise-client-urls=http://127.0.0.1:{etcd_port}"));
+        etcd.arg(format!("--listen-peer-urls=http://127.0.0.1:{peer_port}"));
+        etcd.arg(format!("--initial-advertise-peer-urls=http://127.0.0.1:{peer_port}"));
+        etcd.arg(format!("--initial-cluster=default=http://127.0.0.1:{peer_port}"));
+        etcd.arg("--unsafe-no-fsync");
+        let etcd = spawn(&mut etcd, &directory.path().join("etcd.log"));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let mut plane = Self { servers, directory, etcd_port, port, etcd, api_server: None, runtime };
+        plane.start_api_server();
+        Some(plane)
+    }
+
+    /// Starts the API server, at the same address as before.
+    pub(crate) fn start_api_server(&mut self) {
+        let file = |name: &str| self.directory.path().join(name).display().to_string();
+        let mut command = Command::new(self.servers.join("kube-apiserver"));
+        command.arg(format!("--etcd-servers=http://127.0.0.1:{}", self.etcd_port));
+        command.arg(format!("--secure-port={}", self.port));
+        command.args(["--bind-address=127.0.0.1", "--advertise-address=127.0.0.1"]);
+        command.arg(format!("--tls-cert-file={}", file("server.crt")));
+        command.arg(format!("--tls-private-key-file={}", file("server.key")));
+        command.arg(format!("--token-auth-file={}", file("tokens.csv")));
+        command.arg("--service-account-issuer=https://kubernetes.default.svc");
+        command.arg(format!("--service-account-key-file={}", file("account.key")));
+        command.arg(format!("--service-account-signing-key-file={}", file("account.key")));
+        command.args(["--authorization-mode=RBAC", "--service-cluster-ip-range=10.0.0.0/24"]);
+        command.args(["--endpoint-reconciler-type=none", "--disable-admission-plugins=ServiceAccount"]);
+        self.api_server = Some(spawn(&mut command, &self.directory.path().join("api-server.log")));
+        self.wait_until_ready();
+    }
+
+    fn wait_until_ready(&mut self) {
+        let (_never, pause) = mpsc::channel::<()>();
+        let api = self.api(ADMIN);
+        for _ in 0..1200 {
+            let ready = self.runtime.block_on(api.exchange(hyper::Method::GET, "/readyz", None));
+            // Roles that Kubernetes has by itself exist only then.
+            if ready.is_ok_and(|(status, _)| status.is_success()) {
+                return;
+            }
+            let ended = self.api_server.as_mut().unwrap().try_wait().unwrap();
+            assert!(ended.is_none(), "{ended:?}: {}", self.log());
+            let _ = pause.recv_timeout(Duration::from_millis(100));
+        }
+        panic!("the API server is not ready after two minutes: {}", self.log());
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.directory.path().join("api-server.log")).unwrap_or_default()
+    }
+
+    /// A program that was built with the servers.
+    pub(crate) fn program(&self, name: &str) -> Command {
+        Command::new(self.servers.join(name))
+    }
+
+    /// Kills the API server. Its objects stay in etcd.
+    pub(crate) fn stop_api_server(&mut self) {
+        if let Some(mut server) = self.api_server.take() {
+            server.kill().unwrap();
+            server.wait().unwrap();
+        }
+    }
+
+    /// Writes a kubeconfig of someone with the token in a file.
+    pub(crate) fn write_kubeconfig(&self, path: &Path, token_file: &Path, namespace: &str) {
+        let config = json!({
+            "current-context": "test",
+            "clusters": [{"name": "test", "cluster": {
+                "server": format!("https://127.0.0.1:{}", self.port),
+                "certificate-authority": self.directory.path().join("ca.crt"),
+            }}],
+            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test", "namespace": namespace}}],
+            "users": [{"name": "test", "user": {"tokenFile": token_file}}],
+        });
+        fs::write(path, config.to_string()).unwrap();
+    }
+
+    /// The API for someone with this token.
+    pub(crate) fn api(&self, token: &str) -> Api {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let end = &token[token.len().saturating_sub(16)..];
+        let token_file = self.directory.path().join(format!("token-{end}"));
+        fs::write(&token_file, token).unwrap();
+        self.write_kubeconfig(file.path(), &token_file, "default");
+        Api::new(Access::find(Some(file.path()), None).unwrap())
+    }
+
+    /// Sends a request of the administrator. Returns the status, and the answer.
+    pub(crate) fn request(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
+        let method = hyper::Method::from_bytes(method.as_bytes()).unwrap();
+        let body = (!body.is_null()).then(|| body.to_string().into_bytes());
+        let answer = self.runtime.block_on(self.api(ADMIN).exchange(method, path, body));
+        let (status, body) = answer.unwrap();
+        (status.as_u16(), serde_json::from_slice(&body).unwrap_or_default())
+    }
+
+    /// Creates an object, which must succeed.
+    pub(crate) fn create(&self, path: &str, object: &Value) -> Value {
+        let (status, answer) = self.request("POST", path, object);
+        assert!((200..300).contains(&status), "{path}: {answer}");
+        answer
+    }
+
+    /// Creates a namespace with the service account `reflow`. Returns a token of it.
+    pub(crate) fn create_service_account(&self, namespace: &str) -> String {
+        self.create("/api/v1/namespaces", &json!({"metadata": {"name": namespace}}));
+        let accounts = format!("/api/v1/namespaces/{namespace}/serviceaccounts");
+        self.create(&accounts, &json!({"metadata": {"name": "reflow"}}));
+        self.new_token(namespace)
+    }
+
+    /// Another token of the service account, as a pod gets it.
+    pub(crate) fn new_token(&self, namespace: &str) -> String {
+        let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/reflow/token");
+        let answer = self.create(&path, &json!({"spec": {"expirationSeconds": 600}}));
+        answer["status"]["token"].as_str().unwrap().to_owned()
+    }
+
+    /// The lease of a namespace.
+    pub(crate) fn lease(&self, namespace: &str, name: &str) -> Value {
+        let path = format!("/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{name}");
+        self.request("GET", &path, &Value::Null).1
+    }
+
+    /// Runs an asynchronous client.
+    pub(crate) fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime.block_on(work)
+    }
+}
+
+impl ControlPlane {
+    /// Gives the service account `reflow` of a namespace rights on one lease.
+    pub(crate) fn grant(&self, namespace: &str, lease: &str, verbs: &[&str]) {
+        let rule = json!({
+            "apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "resourceNames": [lease], "verbs": verbs
+        });
+        self.bind(namespace, "lease", &rule);
+    }
+
+    /// Gives it the right to create leases, which names no single one.
+    pub(crate) fn grant_creation(&self, namespace: &str) {
+        let rule =
+            json!({"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create"]});
+        self.bind(namespace, "creation", &rule);
+    }
+
+    fn bind(&self, namespace: &str, name: &str, rule: &Value) {
+        let group = format!("{RIGHTS}/namespaces/{namespace}");
+        self.create(&format!("{group}/roles"), &json!({"metadata": {"name": name}, "rules": [rule]}));
+        let binding = json!({
+            "metadata": {"name": name},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
+            "subjects": [{"kind": "ServiceAccount", "name": "reflow", "namespace": namespace}],
+        });
+        self.create(&format!("{group}/rolebindings"), &binding);
+    }
+
+    /// Takes all rights away.
+    pub(crate) fn revoke(&self, namespace: &str) {
+        for kind in ["rolebindings", "roles"] {
+            for name in ["lease", "creation"] {
+                let path = format!("{RIGHTS}/namespaces/{namespace}/{kind}/{name}");
+                assert_eq!(self.request("DELETE", &path, &Value::Null).0, 200);
+            }
+        }
+    }
+}
+
+impl Drop for ControlPlane {
+    fn drop(&mut self) {
+        self.stop_api_server();
+        let _ = self.etcd.kill();
+        let _ = self.etcd.wait();
+    }
+}
+
+fn spawn(command: &mut Command, log: &Path) -> Child {
+    let log = fs::File::options().create(true).append(true).open(log).unwrap();
+    let errors = log.try_clone().unwrap();
+    command.stdin(Stdio::null()).stdout(log).stderr(errors).spawn().unwrap()
+}
+
+/// The authority, the server's certificate, and the key by which tokens of service accounts are signed.
+fn write_certificates(directory: &Path) {
+    let write = |name: &str, text: String| fs::write(directory.join(name), text).unwrap();
+    let mut parameters = CertificateParams::new([]).unwrap();
+    parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().unwrap();
+    write("ca.crt", parameters.self_signed(&key).unwrap().pem());
+    let authority = Issuer::new(parameters, key);
+    let key = KeyPair::generate().unwrap();
+    let names = ["127.0.0.1".to_owned(), "localhost".to_owned()];
+    let parameters = CertificateParams::new(names).unwrap();
+    write("server.crt", parameters.signed_by(&key, &authority).unwrap().pem());
+    write("server.key", key.serialize_pem());
+    write("account.key", KeyPair::generate().unwrap().serialize_pem());
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
