@@ -6,7 +6,7 @@
 
 use reflow_env::{ConnId, Output};
 use reflow_protocol::control::FromExecutor;
-use reflow_protocol::job_managers::JobManagers;
+use reflow_protocol::job_managers::{CONNECT_TIMEOUT, JobManagers};
 use reflow_types::{Instant, LeaderEpoch};
 use std::time::Duration;
 
@@ -187,7 +187,7 @@ impl Link {
             Stage::Down { .. } => None,
             Stage::Registered => Some(self.last_message_at + self.heartbeat_timeout),
             _ if self.followed.is_none() => Some(self.last_message_at + self.heartbeat_timeout),
-            Stage::Connecting => Some(self.last_message_at + self.job_managers.connect_timeout()),
+            Stage::Connecting => Some(self.last_message_at + CONNECT_TIMEOUT),
             _ => Some(self.last_message_at + ANSWER_TIMEOUT),
         }
     }

@@ -9,10 +9,9 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// The part of the time without a JobManager that a pause lasts.
 const PAUSES: u32 = 8;
-/// The time limit for a connection attempt.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// The same if there are others to try.
-const CONNECT_TIMEOUT_OF_SEVERAL: Duration = Duration::from_secs(2);
+/// The time limit for a connection attempt. An address may lead to a machine that is lost, also that of a service with several
+/// JobManagers behind it, and the next leader waits ten seconds for executors.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The addresses of JobManagers, one of which is tried at a time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,10 +43,6 @@ impl JobManagers {
     /// The host of the current address, with the brackets of an IPv6 address.
     pub fn current_host(&self) -> &str {
         self.current().rsplit_once(':').map_or(self.current(), |(host, _)| host)
-    }
-
-    pub fn connect_timeout(&self) -> Duration {
-        if self.addresses.len() > 1 { CONNECT_TIMEOUT_OF_SEVERAL } else { CONNECT_TIMEOUT }
     }
 
     /// The JobManager at the current address leads.

@@ -1,6 +1,7 @@
 //! The connection to the JobManager: connects, registers, sends heartbeats, and reconnects.
 
 use reflow_env::ConnId;
+use reflow_protocol::job_managers::CONNECT_TIMEOUT;
 use reflow_types::Instant;
 use std::time::Duration;
 
@@ -37,8 +38,6 @@ pub(super) enum Due {
 pub(super) struct Link {
     pub(super) stage: Stage,
     give_up_after: Duration,
-    /// The time limit for a connection attempt.
-    connect_timeout: Duration,
     /// When the TaskManager started or lost its registration.
     alone_since: Instant,
     warned_at: Option<Instant>,
@@ -47,11 +46,10 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) fn new(give_up_after: Duration, connect_timeout: Duration) -> Self {
+    pub(super) fn new(give_up_after: Duration) -> Self {
         Self {
             stage: Stage::Down { retry_at: Instant(0) },
             give_up_after,
-            connect_timeout,
             alone_since: Instant(0),
             warned_at: None,
             last_problem: "not tried yet".to_owned(),
@@ -131,7 +129,7 @@ impl Link {
         match &mut self.stage {
             Stage::Down { retry_at } => (now >= *retry_at).then_some(Due::Connect),
             Stage::Connecting { since, .. } => {
-                (now >= *since + self.connect_timeout).then_some(Due::Lost("it cannot be reached in time"))
+                (now >= *since + CONNECT_TIMEOUT).then_some(Due::Lost("it cannot be reached in time"))
             }
             Stage::Registering { since, .. } => {
                 (now >= *since + ANSWER_TIMEOUT).then_some(Due::Lost("no answer in 10 s"))
@@ -151,7 +149,7 @@ impl Link {
         let give_up_at = self.alone_since + self.give_up_after;
         match self.stage {
             Stage::Down { retry_at } => retry_at.min(give_up_at),
-            Stage::Connecting { since, .. } => (since + self.connect_timeout).min(give_up_at),
+            Stage::Connecting { since, .. } => (since + CONNECT_TIMEOUT).min(give_up_at),
             Stage::Registering { since, .. } => (since + ANSWER_TIMEOUT).min(give_up_at),
             Stage::Up { received_at, heartbeat_at, timeout, .. } => heartbeat_at.min(received_at + timeout),
         }

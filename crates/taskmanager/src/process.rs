@@ -77,7 +77,7 @@ impl TaskManager {
         Self {
             id,
             host: settings.host_for(""),
-            link: Link::new(settings.registration_timeout, settings.job_managers.connect_timeout()),
+            link: Link::new(settings.registration_timeout),
             artifacts: Artifacts::new(settings.executables.clone()),
             settings,
             executors: BTreeMap::new(),
