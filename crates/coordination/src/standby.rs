@@ -90,6 +90,8 @@ pub struct Watch {
     program: u64,
     /// When a member asked this JobManager for the first time and the last time in a row, instead of the leader.
     asked: Option<(Instant, Instant)>,
+    /// How often members have asked since the leader's last sign of life.
+    asks_in_silence: u32,
     /// When the lease was first seen to be released.
     released: Option<(LeaderEpoch, Instant)>,
     /// What was read last, and when it was read for the first time.
@@ -102,7 +104,15 @@ impl Watch {
     /// `duration` counts as long as the leader has not written its own. `program` is what this JobManager runs.
     /// `has_stood_by`: it has seen the leader before, or has led itself.
     pub fn new(duration: Duration, program: u64, has_stood_by: bool) -> Self {
-        Self { duration, program, asked: None, released: None, seen: None, leader_lives: has_stood_by }
+        Self {
+            duration,
+            program,
+            asked: None,
+            asks_in_silence: 0,
+            released: None,
+            seen: None,
+            leader_lives: has_stood_by,
+        }
     }
 
     /// The leadership was read by requests of which the first was sent at `asked_at`.
@@ -124,7 +134,7 @@ impl Watch {
             Some(Tenure::Released | Tenure::Ended) => Verdict::Released,
             Some(Tenure::Offered) if self.is_asked_for(asked_at, duration) => Verdict::Released,
             Some(Tenure::Offered | Tenure::Claiming | Tenure::Kept) | None => {
-                let patience = if self.differs() { duration * 2 } else { duration };
+                let patience = self.patience(duration);
                 silence.filter(|silence| *silence >= patience).map_or(Verdict::Wait, Verdict::Silent)
             }
         }
@@ -146,8 +156,18 @@ impl Watch {
             return Some(asked_at.since(since));
         }
         self.leader_lives |= self.seen.is_some();
-        self.seen = Some((sighting, now));
+        (self.seen, self.asks_in_silence) = (Some((sighting, now)), 0);
         None
+    }
+
+    /// How long the leader may be silent: half the lease's duration if members cannot reach it, either. A member that asks again
+    /// has tried the leader meanwhile.
+    fn patience(&self, duration: Duration) -> Duration {
+        match self.asks_in_silence {
+            _ if self.differs() => duration * 2,
+            0 | 1 => duration,
+            _ => duration / 2,
+        }
     }
 
     /// A TaskManager or an executor has asked this JobManager, because it cannot reach the leader or does not know which one leads.
@@ -155,6 +175,7 @@ impl Watch {
         let (first, last) = self.asked.unwrap_or((now, now));
         let goes_on = now.since(last) <= ASKS_WITHIN;
         self.asked = Some((if goes_on { first } else { now }, now));
+        self.asks_in_silence = self.asks_in_silence.saturating_add(1);
     }
 
     /// Whether members have asked for long enough that they have tried the leader as well, and still do.
@@ -183,7 +204,7 @@ impl Watch {
 
     /// Storage did not answer. Perhaps it does not accept the leader's renewals either, so the time begins anew.
     pub fn read_failed(&mut self) {
-        self.seen = None;
+        (self.seen, self.asks_in_silence) = (None, 0);
     }
 }
 
@@ -297,6 +318,30 @@ mod tests {
         assert_eq!(watch.read(at(20_000), at(20_010), offered(9)), Verdict::Wait, "they do not ask any more");
         watch.member_asks(at(21_000));
         assert_eq!(watch.read(at(21_500), at(21_510), offered(10)), Verdict::Wait);
+    }
+
+    /// Members have lost it as well, and try all JobManagers in turn.
+    #[test]
+    fn a_leader_that_members_cannot_reach_may_be_silent_for_half_as_long() {
+        let mut watch = Watch::new(DURATION, OWN, false);
+        assert_eq!(watch.read(at(0), at(10), lease(1, 1)), Verdict::Wait);
+        watch.member_asks(at(100));
+        watch.member_asks(at(200));
+        assert_eq!(watch.read(at(1_000), at(1_010), lease(1, 2)), Verdict::Wait);
+        assert_eq!(
+            watch.read(at(2_600), at(2_610), lease(1, 2)),
+            Verdict::Wait,
+            "it has lived since they asked"
+        );
+        watch.member_asks(at(2_620));
+        assert_eq!(
+            watch.read(at(2_700), at(2_710), lease(1, 2)),
+            Verdict::Wait,
+            "one that only looks for it"
+        );
+        watch.member_asks(at(2_720));
+        let silent = Verdict::Silent(Duration::from_millis(1_790));
+        assert_eq!(watch.read(at(2_800), at(2_810), lease(1, 2)), silent);
     }
 
     /// The leader's own duration counts, because it renews in thirds of that.
