@@ -62,6 +62,8 @@ pub enum LeaseAnswer {
     Held,
     /// Someone else holds it.
     HeldByAnother(LeaseRecord),
+    /// A later [`LeaseRequest::Hold`] of this process has begun, and this one must not undo it.
+    Superseded,
 }
 
 /// The content of the lease.
@@ -96,6 +98,11 @@ pub struct Candidate {
 }
 
 impl LeaseRecord {
+    /// Whether this process has acquired the lease and does not lead yet.
+    pub fn is_claimed_by(&self, identity: &str) -> bool {
+        self.holder == identity && self.tenure == Tenure::Claiming
+    }
+
     /// What a standby makes of the lease.
     pub fn sighting(&self) -> Sighting {
         let tenure = match self.tenure {

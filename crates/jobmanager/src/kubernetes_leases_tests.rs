@@ -20,6 +20,8 @@ struct Server {
     lease: Option<LeaseRecord>,
     version: u64,
     is_away: bool,
+    /// The answer to the next acquisition is lost.
+    loses_acquisition: bool,
 }
 
 /// A process's client.
@@ -58,6 +60,9 @@ impl PlayedClient {
             },
         };
         self.seen = server.version;
+        if answer == LeaseAnswer::Acquired && std::mem::take(&mut server.loses_acquisition) {
+            return Err(CallError::failed(call.system(), io::Error::other("no answer in time")));
+        }
         Ok(Box::new(answer))
     }
 }
@@ -82,7 +87,7 @@ impl Client for Unused {
 fn started_with(server: &Arc<Mutex<Server>>, store: MemoryStore, identity: &str) -> World {
     let mut world = configured(store, StartMode::default(), OPTIONS);
     let candidate = Candidate { identity: identity.to_owned(), duration: DURATION };
-    world.process.keep_lease_in_kubernetes(LeaseCalls::new(&Arc::new(Unused)));
+    world.process.keep_lease_in_kubernetes(LeaseCalls::new(&Arc::new(Unused), identity.to_owned()));
     world.client = Some(PlayedClient { server: Arc::clone(server), candidate, seen: 0 });
     world.feed(Input::Start);
     world
@@ -184,4 +189,37 @@ fn a_standby_ends_with_a_job_that_is_shut_down() {
     share(&mut a, &mut b);
     b.pass(DURATION);
     assert_eq!(b.exit, Some((0, String::new())));
+}
+
+/// It would take its own claim for a leader otherwise, and forget what its start asks for.
+#[test]
+fn a_lease_that_was_acquired_without_an_answer_is_held() {
+    let server = Arc::new(Mutex::new(Server::default()));
+    let mut a = started_with(&server, MemoryStore::default(), "a");
+    a.pass(DURATION);
+    let mut b = started_with(&server, a.store.clone(), "b");
+    drop(a);
+    server.lock().unwrap().loses_acquisition = true;
+    b.pass(DURATION * 2);
+    assert!(!server.lock().unwrap().loses_acquisition);
+    assert!(leads(&b) && holder(&server) == "b");
+    assert!(!b.process.has_stood_by, "nobody else has led since it was started");
+}
+
+/// It completes no checkpoint, and does not learn that it was deposed. A standby without storage could do no more.
+#[test]
+fn a_leader_without_storage_does_not_renew_a_lease_elsewhere() {
+    let (server, mut a, mut b) = two();
+    let renewals = || server.lock().unwrap().lease.as_ref().unwrap().renewals;
+    a.store.broken = Some("away");
+    a.pass(Duration::from_secs(20));
+    let last = renewals();
+    a.pass(DURATION * 3);
+    assert_eq!(renewals(), last);
+    b.store.broken = Some("away");
+    b.pass(DURATION * 3);
+    assert!(!leads(&b) && holder(&server) == "a");
+    b.store.broken = None;
+    b.pass(DURATION * 2);
+    assert!(leads(&b) && holder(&server) == "b");
 }

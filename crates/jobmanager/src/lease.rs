@@ -7,6 +7,7 @@ pub(crate) mod renewals;
 use crate::layout::Layout;
 use crate::record;
 use kubernetes::{HeldLease, LeaseCalls};
+use reflow_coordination::leader_election::IfTaken;
 use reflow_coordination::standby::{Lease, Tenure};
 use reflow_env::{Answer, Location, PutMode, Request, StoreError, StoreOp, StoreReply, StoreResult};
 use reflow_types::LeaderEpoch;
@@ -50,6 +51,8 @@ pub(crate) enum Written {
     Renewed,
     /// Someone else holds the lease.
     Taken(String),
+    /// A later renewal of this JobManager has taken its place.
+    Superseded,
     /// Why there was no answer, or a refusal.
     Failed(String),
 }
@@ -60,6 +63,18 @@ impl LeasePlace {
         match self {
             Self::Storage { epoch, .. } => *epoch,
             Self::Kubernetes(lease) => lease.epoch,
+        }
+    }
+
+    /// Whether a leader that cannot reach the checkpoint storage can renew it all the same.
+    pub(crate) fn is_outside_storage(&self) -> bool {
+        matches!(self, Self::Kubernetes(_))
+    }
+
+    /// Takes the lease back with the next renewal, if someone else holds it.
+    pub(crate) fn reclaim(&mut self) {
+        if let Self::Kubernetes(held) = self {
+            held.if_taken = IfTaken::Reclaim;
         }
     }
 

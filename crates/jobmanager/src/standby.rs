@@ -1,7 +1,7 @@
 //! A standby: reads the newest leadership and its lease, until [`Watch`] says that this JobManager claims the job.
 //!
-//! With leases in storage, it reads the newest epoch and then its lease. With a lease in Kubernetes, it reads that alone, and
-//! acquires it before the claim.
+//! With leases in storage, it reads the newest epoch and then its lease. With a lease in Kubernetes, it reads that alone. Before the
+//! claim it asks storage as well, which may be away for the leader and for this one, and acquires the lease.
 //!
 //! A state machine without I/O.
 
@@ -25,7 +25,9 @@ enum Step {
     Lease(LeaderEpoch),
     /// Read the lease in Kubernetes.
     Observe,
-    /// Acquire it, because of this verdict.
+    /// See whether storage answers, before the lease is acquired because of this verdict.
+    Reach(Verdict),
+    /// Acquire it.
     Acquire(Verdict),
 }
 
@@ -33,6 +35,8 @@ enum Step {
 enum Reading {
     /// The newest leadership, if there is one.
     Found(Option<Sighting>),
+    /// This JobManager has acquired the lease, because of this verdict.
+    Acquired(Verdict),
     /// The lease is not there, which was there before. Its leader creates it again, if it lives.
     Absent,
     Failed,
@@ -53,8 +57,28 @@ pub(crate) struct Standby {
     differed: bool,
     /// Since when the lease is not there.
     absent_since: Option<Instant>,
-    /// The error of the last reading of Kubernetes, which is logged once.
-    problem: Option<String>,
+    /// Why it acquires the lease. Kubernetes may do that and not answer.
+    acquiring: Option<Verdict>,
+    /// What keeps it from reading the lease, and from acquiring it.
+    problems: [Problem; 2],
+}
+
+/// An error that is logged once, until something works or another one follows.
+#[derive(Default)]
+struct Problem(Option<String>);
+
+impl Problem {
+    fn report(&mut self, problem: String) {
+        if self.0.as_ref() != Some(&problem) {
+            tracing::error!("this JobManager cannot lead the job for now: {problem}");
+        }
+        self.0 = Some(problem);
+    }
+
+    /// Whether there was one.
+    fn is_solved(&mut self) -> bool {
+        self.0.take().is_some()
+    }
 }
 
 impl Standby {
@@ -77,7 +101,8 @@ impl Standby {
             asked_at: now,
             differed: false,
             absent_since: None,
-            problem: None,
+            acquiring: None,
+            problems: Default::default(),
         }
     }
 
@@ -142,7 +167,13 @@ impl Standby {
 
     /// This process was paused, and perhaps the leader with it: the time begins anew.
     pub(crate) fn after_pause(&mut self) {
+        self.begin_anew();
+    }
+
+    /// The leader could not give a sign of life, for all that this JobManager knows.
+    fn begin_anew(&mut self) {
         self.watch.read_failed();
+        self.absent_since = None;
     }
 
     /// Handles an answer.
@@ -169,7 +200,19 @@ impl Standby {
                 Ok(lease) => Reading::Found(Some(Sighting { epoch, lease })),
                 Err(_) => Reading::Failed,
             },
-            (Step::Observe, Answer::External(result)) => self.observed(now, result),
+            (Step::Observe, Answer::External(result)) => self.observed(result),
+            (Step::Reach(verdict), Answer::Store(Ok(_))) => {
+                if let Leases::Kubernetes(calls) = &self.leases {
+                    let request = LeaseRequest::Acquire { program: self.terms.program };
+                    self.acquiring = Some(verdict);
+                    out.push(self.requests.ask(Step::Acquire(verdict), self.call(calls, request)));
+                }
+                return Verdict::Wait;
+            }
+            (Step::Reach(_), Answer::Store(Err(error))) => {
+                self.problems[1].report(error.to_string());
+                Reading::Failed
+            }
             (Step::Acquire(verdict), Answer::External(result)) => {
                 self.next = Some(now + self.interval);
                 return if self.has_acquired(result) { verdict } else { Verdict::Wait };
@@ -179,21 +222,21 @@ impl Standby {
         self.next = Some(now + self.interval);
         if now.since(self.asked_at) > self.terms.duration {
             // Storage is slow, and the leader's renewals wait for it as well.
-            self.watch.read_failed();
+            self.begin_anew();
         }
         let verdict = match reading {
             Reading::Found(sighting) => self.watch.read(self.asked_at, now, sighting),
+            Reading::Acquired(verdict) => return verdict,
             Reading::Absent => Verdict::Wait,
             Reading::Failed => {
-                self.watch.read_failed();
+                self.begin_anew();
                 Verdict::Wait
             }
         };
         match (&self.leases, verdict) {
-            (Leases::Kubernetes(calls), Verdict::NoLeader | Verdict::Released | Verdict::Silent(_)) => {
-                let program = self.terms.program;
-                let request = self.call(calls, LeaseRequest::Acquire { program });
-                out.push(self.requests.ask(Step::Acquire(verdict), request));
+            (Leases::Kubernetes(_), Verdict::NoLeader | Verdict::Released | Verdict::Silent(_)) => {
+                let list = StoreOp::List { below: self.layout.epochs() };
+                out.push(self.requests.ask(Step::Reach(verdict), list));
                 self.next = None;
                 Verdict::Wait
             }
@@ -202,42 +245,42 @@ impl Standby {
     }
 
     /// What a reading of the lease in Kubernetes has found.
-    fn observed(&mut self, now: Instant, result: CallResult) -> Reading {
+    fn observed(&mut self, result: CallResult) -> Reading {
         let found = match lease_answer(result) {
             Ok(LeaseAnswer::Observed(found)) => found,
             Ok(_) => return Reading::Failed,
             Err(error) => {
-                self.report(error.to_string());
+                self.problems[0].report(error.to_string());
                 return Reading::Failed;
             }
         };
-        if self.problem.take().is_some() {
+        if self.problems[0].is_solved() {
             tracing::info!("the lease can be read again");
+        }
+        let acquiring = self.acquiring.take();
+        if let (Some(verdict), Some(lease), Leases::Kubernetes(calls)) = (acquiring, &found, &self.leases)
+            && lease.is_claimed_by(calls.identity())
+        {
+            return Reading::Acquired(verdict); // the answer to that was lost
         }
         if found.is_some() || !self.has_seen_leader() {
             self.absent_since = None;
             return Reading::Found(found.map(|lease| lease.sighting()));
         }
-        let since = *self.absent_since.get_or_insert(now);
-        if now.since(since) < self.terms.duration { Reading::Absent } else { Reading::Found(None) }
+        // One that is created again may count its renewals from a lower number.
+        self.watch.read_failed();
+        let since = *self.absent_since.get_or_insert(self.asked_at);
+        if self.asked_at.since(since) < self.terms.duration { Reading::Absent } else { Reading::Found(None) }
     }
 
     fn has_acquired(&mut self, result: CallResult) -> bool {
         match lease_answer(result) {
             Ok(answer) => answer == LeaseAnswer::Acquired,
             Err(error) => {
-                self.report(error.to_string());
+                self.problems[1].report(error.to_string());
                 false
             }
         }
-    }
-
-    /// Logs an error, unless it is the last one again.
-    fn report(&mut self, problem: String) {
-        if self.problem.as_ref() != Some(&problem) {
-            tracing::error!("this JobManager cannot lead the job for now: {problem}");
-        }
-        self.problem = Some(problem);
     }
 }
 

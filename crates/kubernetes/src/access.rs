@@ -68,7 +68,12 @@ pub enum AccessError {
     KubeConfig { path: PathBuf, cause: String },
     #[error("the certificates for the API server cannot be used: {0}")]
     Certificates(String),
-    #[error("the address of the API server is not one: {0}")]
+    #[error(
+        "this pod has no token of its service account ({} is not there): set automountServiceAccountToken to true in its \
+         specification", .0.display()
+    )]
+    NoToken(PathBuf),
+    #[error("the address of the API server is not valid: {0}")]
     Address(String),
 }
 
@@ -86,22 +91,27 @@ impl Access {
             let port = variable("KUBERNETES_SERVICE_PORT").unwrap_or_else(|| "443".to_owned());
             return Self::of_service_account(Path::new(SERVICE_ACCOUNT), host, &port);
         }
-        let of_user = || Some(PathBuf::from(variable("HOME")?).join(".kube/config"));
-        let path = variable("KUBECONFIG").map(PathBuf::from).or_else(of_user).filter(|path| path.is_file());
+        let of_user =
+            || Some(PathBuf::from(variable("HOME")?).join(".kube/config")).filter(|path| path.is_file());
+        let path = variable("KUBECONFIG").map(PathBuf::from).or_else(of_user);
         kubeconfig::read(&path.ok_or(AccessError::NoServer)?, context)
     }
 
     /// The access of a pod, whose service account has its files in this directory.
     ///
     /// # Errors
-    /// If the port is none.
+    /// If there is no token, or the port is none.
     pub fn of_service_account(directory: &Path, host: String, port: &str) -> Result<Self, AccessError> {
         let port = port.parse().map_err(|_| AccessError::Address(format!("{host}:{port}")))?;
+        let token = directory.join("token");
+        if !token.exists() {
+            return Err(AccessError::NoToken(token));
+        }
         let namespace = fs::read_to_string(directory.join("namespace")).unwrap_or_default();
         Ok(Self {
             server: Server { encrypted: true, host, port, path: String::new() },
             authorities: Some(Content::File(directory.join("ca.crt"))),
-            credentials: Credentials::Token(Content::File(directory.join("token"))),
+            credentials: Credentials::Token(Content::File(token)),
             namespace: or_default(namespace.trim()),
         })
     }

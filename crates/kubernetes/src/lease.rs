@@ -10,6 +10,7 @@ use reflow_types::{LeaderEpoch, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -32,6 +33,8 @@ pub struct LeaseClient {
     system: String,
     /// The lease as it was last read or written.
     last: Mutex<Option<Lease>>,
+    /// How many requests to hold the lease have begun.
+    holds: AtomicU64,
 }
 
 /// The object.
@@ -77,7 +80,7 @@ impl LeaseClient {
             name: name.to_owned(),
         };
         let system = format!("lease {}/{name} at {}", object.namespace, api.server());
-        Self { api, object, candidate, system, last: Mutex::new(None) }
+        Self { api, object, candidate, system, last: Mutex::new(None), holds: AtomicU64::new(0) }
     }
 
     fn last(&self) -> Option<Lease> {
@@ -123,10 +126,15 @@ impl LeaseClient {
         }
     }
 
-    /// Writes over the lease that this client has written last, or over what it has become meanwhile.
+    /// Writes over the lease that this client has written last, or over what it has become meanwhile. Gives up when a later
+    /// one has begun: it would write what that one has changed.
     async fn hold(&self, hold: Hold) -> Result<LeaseAnswer, ApiError> {
+        let number = self.holds.fetch_add(1, Ordering::Relaxed) + 1;
         let mut found = self.last();
         for attempt in 1.. {
+            if self.holds.load(Ordering::Relaxed) != number {
+                return Ok(LeaseAnswer::Superseded);
+            }
             let record = found.as_ref().map(Lease::record);
             let Some(wanted) = self.candidate.hold(now(), record.as_ref(), hold) else {
                 // What is remembered may be outdated.
@@ -243,7 +251,7 @@ fn micro_time(at: Timestamp) -> String {
     humantime::format_rfc3339_micros(UNIX_EPOCH + since).to_string()
 }
 
-/// A time that someone has written. What is none is the beginning of time.
+/// A time that someone has written. If it is not valid, the beginning of 1970.
 fn timestamp(text: &str) -> Timestamp {
     let since = humantime::parse_rfc3339(text).ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     since.and_then(|since| i64::try_from(since.as_millis()).ok()).unwrap_or(0)

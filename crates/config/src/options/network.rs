@@ -73,15 +73,15 @@ section! { "Network and failure detection" {
     HIGH_AVAILABILITY: HighAvailability =
         option("high-availability.type").aliases(&["high-availability"]).default("none");
 
-    /// How long a lease may not be renewed before a standby takes the job over. The leader renews it three times in this
-    /// time. Too short a time changes the leader when storage is slow, which delays checkpoints.
+    /// How long a lease may not be renewed before a standby takes the job over; half as long if TaskManagers have lost the leader
+    /// as well. The leader renews it three times in this time. Too short a time changes the leader when storage is slow, which delays checkpoints.
     LEASE_DURATION: Duration = option("high-availability.storage.lease-duration").default("3 s");
 
     /// As `high-availability.storage.lease-duration`, for a Lease of Kubernetes. Whole seconds, because a Lease has no others.
     KUBERNETES_LEASE_DURATION: Duration =
         option("high-availability.kubernetes.leader-election.lease-duration").default("3 s");
 
-    /// How often a standby reads the Lease, and how long a leader waits after a renewal that has failed.
+    /// How often a standby reads the Lease.
     KUBERNETES_RETRY_PERIOD: Duration =
         option("high-availability.kubernetes.leader-election.retry-period").default("500 ms");
 

@@ -56,10 +56,27 @@ impl Leader {
 
     /// Renews the lease if that is due.
     pub(crate) fn renew_lease(&mut self, now: Instant, out: &mut Vec<Output>) {
+        let storage_answers = self.storage_answers(now);
         if let Some(lease) = &mut self.lease {
             // Members leave a job that ends.
             lease.offer_if_alone(now, self.members.is_alone() && self.end.is_none());
-            lease.on_time(now, out);
+            if storage_answers || !lease.withhold_outside_storage(now) {
+                lease.on_time(now, out);
+            }
+        }
+    }
+
+    /// There was no later leadership when a look began: a lease that someone else had taken before is taken back.
+    pub(super) fn leads_as_of(&mut self, now: Instant, looked_at: Instant) {
+        let Some((lease, taken_since)) =
+            self.lease.as_mut().and_then(|lease| lease.taken_since().map(|since| (lease, since)))
+        else {
+            return;
+        };
+        if taken_since <= looked_at {
+            lease.reclaim(now);
+        } else {
+            self.look.hurry(now);
         }
     }
 
@@ -67,7 +84,7 @@ impl Leader {
     pub(crate) fn lease_answered(&mut self, now: Instant, ticket: Ticket, answer: Answer) -> Option<Answer> {
         let Some(lease) = &mut self.lease else { return Some(answer) };
         let other = lease.answered(now, ticket, answer);
-        if other.is_none() && lease.is_taken() {
+        if other.is_none() && lease.taken_since().is_some() {
             self.look.hurry(now);
         }
         other

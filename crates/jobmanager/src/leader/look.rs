@@ -22,14 +22,14 @@ const STORAGE_SILENT_AFTER: Duration = Duration::from_secs(15);
 pub(super) enum Look {
     Unscheduled,
     At(Instant),
-    UnderWay,
+    UnderWay { since: Instant },
 }
 
 impl Look {
     pub(super) fn next_wakeup(self) -> Option<Instant> {
         match self {
             Look::At(at) => Some(at),
-            Look::Unscheduled | Look::UnderWay => None,
+            Look::Unscheduled | Look::UnderWay { .. } => None,
         }
     }
 
@@ -37,11 +37,11 @@ impl Look {
     pub(super) fn begin_if_due(&mut self, now: Instant) -> bool {
         match *self {
             Look::At(at) if at <= now => {
-                *self = Look::UnderWay;
+                *self = Look::UnderWay { since: now };
                 return true;
             }
             Look::Unscheduled => self.end(now, INTERVAL),
-            Look::At(_) | Look::UnderWay => {}
+            Look::At(_) | Look::UnderWay { .. } => {}
         }
         false
     }
@@ -53,7 +53,7 @@ impl Look {
 
     /// Makes the next check due, unless one is under way.
     pub(super) fn hurry(&mut self, now: Instant) {
-        if *self != Look::UnderWay {
+        if !matches!(self, Look::UnderWay { .. }) {
             *self = Look::At(now);
         }
     }
@@ -75,7 +75,8 @@ impl Leader {
 
     /// Handles the result of a check. If storage did not answer, the next check may.
     pub(super) fn looked(&mut self, now: Instant, answer: &StoreResult, out: &mut Vec<Output>) {
-        self.look.end(now, self.look_interval());
+        let next = Look::At(now + self.look_interval());
+        let look = std::mem::replace(&mut self.look, next);
         if answer.is_ok() {
             self.storage_answered_at = now;
         }
@@ -87,6 +88,8 @@ impl Leader {
         if let Ok(StoreReply::Bytes(record)) = answer {
             if self.authority.is_replaced_by(record) {
                 self.deposed = Some(self.authority.epoch);
+            } else if let Look::UnderWay { since } = look {
+                self.leads_as_of(now, since);
             }
             return;
         }
@@ -94,7 +97,7 @@ impl Leader {
             Standing::Deposed(successor) => self.deposed = Some(successor),
             Standing::RecordGone(create) => self.write_record(create, out),
             Standing::Leads => {
-                self.look = Look::UnderWay;
+                self.look = look;
                 out.push(self.requests.ask(Purpose::Look, self.authority.read_record()));
             }
             Standing::Unknown(_) => {}

@@ -15,23 +15,31 @@ use std::time::Duration;
 
 /// Calls about the lease, by a client that this crate does not know.
 #[derive(Clone)]
-pub struct LeaseCalls(Arc<MakeCall>);
+pub struct LeaseCalls {
+    make: Arc<MakeCall>,
+    identity: String,
+}
 
 type MakeCall = dyn Fn(LeaseRequest, Duration) -> Call + Send + Sync;
 
 impl LeaseCalls {
-    /// Calls by this client, which knows the object and the name of this process.
-    pub fn new<C>(client: &Arc<C>) -> Self
+    /// Calls by this client, which knows the object. `identity` is the name by which this process holds it.
+    pub fn new<C>(client: &Arc<C>, identity: String) -> Self
     where
         C: Client<Request = LeaseRequest, Answer = LeaseAnswer>,
     {
         let client = Arc::clone(client);
-        Self(Arc::new(move |request, time_limit| Call::new(&client, request, time_limit)))
+        Self { make: Arc::new(move |request, time_limit| Call::new(&client, request, time_limit)), identity }
+    }
+
+    /// The name of this process.
+    pub(crate) fn identity(&self) -> &str {
+        &self.identity
     }
 
     /// A request that is given up after this time.
     pub(crate) fn request(&self, request: LeaseRequest, time_limit: Duration) -> Request {
-        (self.0)(request, time_limit).into()
+        (self.make)(request, time_limit).into()
     }
 }
 
@@ -52,9 +60,9 @@ pub(crate) fn lease_answer(result: CallResult) -> Result<LeaseAnswer, CallError>
 pub(crate) struct HeldLease {
     calls: LeaseCalls,
     pub(super) epoch: LeaderEpoch,
-    /// Someone else may take the lease by mistake. The leader looks for a later epoch first, and takes the lease back with the
-    /// next renewal if there is none.
-    if_taken: IfTaken,
+    /// Someone else may take the lease by mistake. The leader looks for a later epoch first, and takes the lease back if there is
+    /// none.
+    pub(super) if_taken: IfTaken,
 }
 
 impl HeldLease {
@@ -73,10 +81,8 @@ impl HeldLease {
 
     pub(super) fn written(&mut self, result: CallResult) -> Written {
         match lease_answer(result) {
-            Ok(LeaseAnswer::HeldByAnother(by)) => {
-                self.if_taken = IfTaken::Reclaim;
-                Written::Taken(by.holder)
-            }
+            Ok(LeaseAnswer::HeldByAnother(by)) => Written::Taken(by.holder),
+            Ok(LeaseAnswer::Superseded) => Written::Superseded,
             Ok(_) => {
                 self.if_taken = IfTaken::Yield;
                 Written::Renewed

@@ -36,6 +36,10 @@ pub(crate) struct Renewals {
     requests: Storage<u64>,
     /// The highest number that storage has accepted.
     accepted: u64,
+    /// Whether others were under way when the last one began. Storage may carry them out after it.
+    overlaps: bool,
+    /// Since when someone else holds the lease.
+    taken_since: Option<Instant>,
     /// Since when no member has been connected.
     alone_since: Option<Instant>,
     /// When the next renewal is due.
@@ -50,7 +54,17 @@ impl Renewals {
         let Terms { duration, program } = terms;
         let lease = Lease { renewals: 0, duration, tenure: Tenure::Claiming, program };
         let (requests, last) = (Storage::new(tickets), Written::Renewed);
-        Self { place, lease, requests, accepted: 0, alone_since: None, next: now, last }
+        Self {
+            place,
+            lease,
+            requests,
+            accepted: 0,
+            overlaps: false,
+            taken_since: None,
+            alone_since: None,
+            next: now,
+            last,
+        }
     }
 
     /// The leadership whose lease it is.
@@ -86,7 +100,7 @@ impl Renewals {
 
     /// Whether storage has what the last one says, and nothing that is under way can change it.
     pub(crate) fn is_settled(&self) -> bool {
-        self.requests.len() == 0 && self.accepted == self.lease.renewals
+        self.requests.len() == 0 && self.accepted == self.lease.renewals && !self.overlaps
     }
 
     /// Begins a renewal if one is due.
@@ -95,6 +109,7 @@ impl Renewals {
             self.lease.renewals += 1;
             // From the beginning of this one, however long storage takes.
             self.next = now + self.lease.duration / RENEWALS;
+            self.overlaps = self.requests.len() > 0;
             out.push(self.requests.ask(self.lease.renewals, self.place.write(self.lease)));
             if self.lease.tenure == Tenure::Released && injected_fault::is_active("released_lease_kept") {
                 self.lease.tenure = Tenure::Kept;
@@ -107,9 +122,27 @@ impl Renewals {
         (self.requests.len() < MAX_UNDER_WAY).then_some(self.next)
     }
 
-    /// Whether someone else holds the lease.
-    pub(crate) fn is_taken(&self) -> bool {
-        matches!(self.last, Written::Taken(_))
+    /// Withholds a renewal that is due, because the checkpoint storage does not answer this leader. A lease in storage could not
+    /// be renewed then, either, and a standby that reaches storage takes the job over.
+    pub(crate) fn withhold_outside_storage(&mut self, now: Instant) -> bool {
+        let withholds =
+            self.place.is_outside_storage() && matches!(self.lease.tenure, Tenure::Kept | Tenure::Offered);
+        if withholds && self.next <= now {
+            self.next = now + self.lease.duration / RENEWALS;
+            self.became(now, Written::Failed("the checkpoint storage does not answer".to_owned()));
+        }
+        withholds
+    }
+
+    /// Since when someone else holds the lease.
+    pub(crate) fn taken_since(&self) -> Option<Instant> {
+        self.taken_since
+    }
+
+    /// Takes the lease back: this JobManager still leads.
+    pub(crate) fn reclaim(&mut self, now: Instant) {
+        self.place.reclaim();
+        self.next = now;
     }
 
     /// Handles the answer to a renewal. Returns any other answer.
@@ -118,24 +151,70 @@ impl Renewals {
         if number < self.accepted {
             self.next = now; // it may have been carried out after the newer one, even if it has failed
         }
-        let written = self.place.written(answer);
-        if written != self.last {
-            match &written {
-                Written::Renewed => tracing::info!("the lease is renewed again"),
-                Written::Taken(holder) => {
-                    tracing::warn!(holder, "someone else holds the lease: looking for another leader");
-                    // The look has its answer by then, and standbys wait for a sign of life.
-                    self.next = self.next.min(now + self.lease.duration / RENEWALS / 2);
-                }
-                Written::Failed(error) => {
-                    tracing::warn!(error, "the lease is not renewed: a standby may take the job over");
-                }
-            }
+        if self.lease.tenure == Tenure::Ended && self.overlaps && self.requests.len() == 0 {
+            self.next = now; // one that nothing else can overwrite
         }
+        let written = self.place.written(answer);
         if written == Written::Renewed {
             self.accepted = self.accepted.max(number);
         }
-        self.last = written;
+        self.became(now, written);
         None
+    }
+
+    /// Notes what became of a renewal, and logs it if it was otherwise before.
+    fn became(&mut self, now: Instant, written: Written) {
+        self.taken_since = match &written {
+            Written::Taken(_) => self.taken_since.or(Some(now)),
+            Written::Renewed => None,
+            Written::Superseded | Written::Failed(_) => self.taken_since,
+        };
+        if written == Written::Superseded || written == self.last {
+            return;
+        }
+        match &written {
+            Written::Taken(holder) => {
+                tracing::warn!(holder, "someone else holds the lease: looking for another leader");
+            }
+            Written::Failed(error) => {
+                tracing::warn!(error, "the lease is not renewed: a standby may take the job over");
+            }
+            Written::Renewed | Written::Superseded => tracing::info!("the lease is renewed again"),
+        }
+        self.last = written;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::Layout;
+    use crate::lease::Leases;
+    use reflow_env::{Location, StoreReply};
+
+    /// Standbys end with the job only if they can read that it has ended.
+    #[test]
+    fn the_end_is_written_again_if_an_earlier_renewal_may_have_overwritten_it() {
+        let layout = Layout::new(&Location("/c".into()), "default", "job");
+        let place = Leases::Storage.of(&layout, LeaderEpoch(1));
+        let now = Instant::from_millis(1_000);
+        let terms = Terms { duration: Duration::from_secs(3), program: 7 };
+        let mut renewals = Renewals::new(now, place, terms, Tickets::default());
+        let mut out = Vec::new();
+        let mut renew = |renewals: &mut Renewals| {
+            renewals.on_time(now, &mut out);
+            let Some(Output::Store { ticket, .. }) = out.pop() else { panic!("nothing was due") };
+            ticket
+        };
+        let done = || Answer::Store(Ok(StoreReply::Done));
+        let claimed = renew(&mut renewals);
+        renewals.set(now, Tenure::Ended);
+        let ended = renew(&mut renewals);
+        assert!(renewals.answered(now, claimed, done()).is_none());
+        assert!(renewals.answered(now, ended, done()).is_none());
+        assert!(!renewals.is_settled(), "storage may have carried out the first one after the second");
+        let again = renew(&mut renewals);
+        assert!(renewals.answered(now, again, done()).is_none());
+        assert!(renewals.is_settled());
     }
 }

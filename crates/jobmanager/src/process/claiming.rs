@@ -22,13 +22,29 @@ pub(super) struct Claiming {
     claim: Claim,
     requests: Storage<Question>,
     /// The lease of the claimed leadership, from the moment at which its epoch exists: what follows may take longer than a
-    /// lease lasts, and another standby would claim the job meanwhile.
+    /// lease lasts, and another standby would claim the job meanwhile. A lease in Kubernetes is renewed from its acquisition on.
     lease: Option<Renewals>,
+    /// The leadership that a lease in Kubernetes named when it was acquired.
+    acquired: Option<LeaderEpoch>,
 }
 
 impl Claiming {
-    fn new(claim: Claim, tickets: Tickets) -> Self {
-        Self { claim, requests: Storage::new(tickets), lease: None }
+    fn new(claim: Claim, acquired: Option<LeaderEpoch>, tickets: Tickets) -> Self {
+        Self { claim, requests: Storage::new(tickets), lease: None, acquired }
+    }
+
+    /// Begins the lease of the leadership that is claimed, and drops that of another one.
+    fn follow_lease(&mut self, begin: impl FnOnce(LeaderEpoch) -> Renewals) {
+        let epoch = self.claim.held().or(self.acquired);
+        if self.lease.as_ref().map(Renewals::epoch) != epoch {
+            self.lease = epoch.map(begin);
+        }
+    }
+
+    /// Whether someone else has taken a lease that was acquired, before there was an epoch.
+    fn has_lost_lease(&self) -> bool {
+        let taken = self.lease.as_ref().and_then(Renewals::taken_since);
+        self.claim.held().is_none() && taken.is_some()
     }
 
     pub(super) fn on_time(&mut self, now: Instant, out: &mut Vec<Output>) {
@@ -49,7 +65,7 @@ impl JobManager {
     pub(super) fn listens(&mut self, now: Instant, address: &str, out: &mut Vec<Output>) {
         tracing::info!(address, root = %self.layout.root(), "listening for TaskManagers");
         match self.settings.lease_duration {
-            None => self.claim(now, LeaderChangeCause::Started, None, out),
+            None => self.claim(now, (LeaderChangeCause::Started, None), None, out),
             Some(duration) => self.stand_by(now, duration, out),
         }
     }
@@ -68,7 +84,7 @@ impl JobManager {
     fn decide_claim(&mut self, now: Instant, verdict: Verdict, out: &mut Vec<Output>) {
         let Phase::StandingBy(standby) = &self.phase else { return };
         let newest = standby.newest().unwrap_or_default();
-        let (cause, silence) = match verdict {
+        let why = match verdict {
             Verdict::Wait => return,
             Verdict::NoLeader => (LeaderChangeCause::Started, None),
             Verdict::Released => {
@@ -87,19 +103,20 @@ impl JobManager {
             }
         };
         let watched = if verdict == Verdict::NoLeader { LeaderEpoch(0) } else { newest };
-        self.watched = match self.leases {
-            Leases::Storage => self.settings.lease_duration.map(|_| watched),
-            // It has acquired the lease, so no other standby claims. The lease need not name the newest leadership.
-            Leases::Kubernetes(_) => None,
+        let acquired = match self.leases {
+            Leases::Storage => None,
+            Leases::Kubernetes(_) => Some(watched),
         };
-        self.claim(now, cause, silence, out);
+        // If it has acquired the lease, no other standby claims, and the lease need not name the newest leadership.
+        self.watched = self.settings.lease_duration.filter(|_| acquired.is_none()).map(|_| watched);
+        self.claim(now, why, acquired, out);
     }
 
     fn claim(
         &mut self,
         now: Instant,
-        cause: LeaderChangeCause,
-        silence: Option<Duration>,
+        (cause, silence): (LeaderChangeCause, Option<Duration>),
+        acquired: Option<LeaderEpoch>,
         out: &mut Vec<Output>,
     ) {
         out.extend(std::mem::take(&mut self.newcomers).into_iter().map(|conn| Output::Close { conn }));
@@ -133,8 +150,18 @@ impl JobManager {
             has_stood_by: self.has_stood_by,
             reason: ClaimReason { cause, silence, at: now.as_millis() },
         });
-        self.phase = Phase::Claiming(Box::new(Claiming::new(claim, self.tickets.clone())));
+        self.phase = Phase::Claiming(Box::new(Claiming::new(claim, acquired, self.tickets.clone())));
+        self.follow_lease(now);
         self.on_time(now, out);
+    }
+
+    /// Renews the lease of what a claim holds.
+    fn follow_lease(&mut self, now: Instant) {
+        let Phase::Claiming(claiming) = &mut self.phase else { return };
+        let Some(duration) = self.settings.lease_duration else { return };
+        let (leases, layout, tickets) = (&self.leases, &self.layout, &self.tickets);
+        let terms = Terms { duration, program: self.program };
+        claiming.follow_lease(|epoch| Renewals::new(now, leases.of(layout, epoch), terms, tickets.clone()));
     }
 
     /// Handles an answer to a standby.
@@ -154,7 +181,7 @@ impl JobManager {
                     let name = name.unwrap_or_default();
                     self.fail(&JobManagerError::LeaderHasLease { name, epoch }, out);
                 }
-                None => self.claim(now, LeaderChangeCause::Started, None, out),
+                None => self.claim(now, (LeaderChangeCause::Started, None), None, out),
             };
         }
         if standby.has_seen_leader() && !std::mem::replace(&mut self.has_stood_by, true) {
@@ -172,6 +199,14 @@ impl JobManager {
         self.decide_claim(now, verdict, out);
     }
 
+    /// Another JobManager was faster.
+    fn lost_race(&mut self, now: Instant, out: &mut Vec<Output>) {
+        tracing::info!("another JobManager leads the job: standing by");
+        self.has_stood_by = true;
+        let duration = self.settings.lease_duration.expect("only with leases one stands by");
+        self.stand_by(now, duration, out);
+    }
+
     /// Handles an answer to a claim.
     pub(super) fn on_claim_answered(
         &mut self,
@@ -185,22 +220,18 @@ impl JobManager {
             Some(lease) => lease.answered(now, ticket, answer),
             None => Some(answer),
         };
+        if claiming.has_lost_lease() {
+            self.lost_race(now, out);
+            return;
+        }
         let Some(Answer::Store(result)) = answer else { return };
         let Some(question) = claiming.requests.take(ticket) else { return };
         let progress = claiming.claim.answered(now, question, result);
-        let held = claiming.claim.held();
-        if claiming.lease.as_ref().map(Renewals::epoch) != held {
-            let (leases, layout, program) = (&self.leases, &self.layout, self.program);
-            let tickets = &self.tickets;
-            let hold = |(epoch, duration)| {
-                let terms = Terms { duration, program };
-                Renewals::new(now, leases.of(layout, epoch), terms, tickets.clone())
-            };
-            claiming.lease = held.zip(self.settings.lease_duration).map(hold);
-        }
+        self.follow_lease(now);
         match progress {
             Ok(None) => self.on_time(now, out),
             Ok(Some(Claimed::Leadership(leadership))) => {
+                let Phase::Claiming(claiming) = &mut self.phase else { return };
                 let mut lease = claiming.lease.take();
                 if let Some(lease) = &mut lease {
                     lease.set(now, Tenure::Kept);
@@ -211,12 +242,7 @@ impl JobManager {
                 tracing::info!(%job, state, "the job has ended meanwhile: the next start begins a new one");
                 self.exit(0, String::new(), out);
             }
-            Ok(Some(Claimed::StandBy)) => {
-                tracing::info!("another JobManager leads the job: standing by");
-                self.has_stood_by = true;
-                let duration = self.settings.lease_duration.expect("only with leases one stands by");
-                self.stand_by(now, duration, out);
-            }
+            Ok(Some(Claimed::StandBy)) => self.lost_race(now, out),
             Ok(Some(Claimed::Leased(epoch))) => {
                 tracing::info!(%epoch, "the last leader had a lease, and this JobManager has none: looking whether it is renewed");
                 self.stand_by(now, options::LEASE_DURATION.get(&self.config), out);

@@ -35,8 +35,9 @@ fn in_kubernetes(config: &Config, job_manager: &mut JobManager) -> Result<(), La
         duration: options::KUBERNETES_LEASE_DURATION.get(config),
     };
     let namespace = options::KUBERNETES_NAMESPACE.get(config);
+    let identity = candidate.identity.clone();
     let client = LeaseClient::new(Api::new(access), namespace, &format!("{id}-leader"), candidate);
-    job_manager.keep_lease_in_kubernetes(LeaseCalls::new(&Arc::new(client)));
+    job_manager.keep_lease_in_kubernetes(LeaseCalls::new(&Arc::new(client), identity));
     Ok(())
 }
 
