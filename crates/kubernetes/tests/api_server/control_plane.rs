@@ -63,7 +63,7 @@ impl ControlPlane {
         command.arg(format!("--tls-private-key-file={}", file("server.key")));
         command.arg(format!("--token-auth-file={}", file("tokens.csv")));
         command.arg("--service-account-issuer=https://kubernetes.default.svc");
-        command.arg(format!("--service-account-key-file={}", file("account.key")));
+        command.arg(format!("--service-account-key-file={}", file("account.pub")));
         command.arg(format!("--service-account-signing-key-file={}", file("account.key")));
         command.args(["--authorization-mode=RBAC", "--service-cluster-ip-range=10.0.0.0/24"]);
         command.args(["--endpoint-reconciler-type=none", "--disable-admission-plugins=ServiceAccount"]);
@@ -71,8 +71,12 @@ impl ControlPlane {
         self.wait_until_ready();
     }
 
-    fn wait_until_ready(&mut self) {
+    pub(crate) fn pause(&self, time: Duration) {
         let (_never, pause) = mpsc::channel::<()>();
+        let _ = pause.recv_timeout(time);
+    }
+
+    fn wait_until_ready(&mut self) {
         let api = self.api(ADMIN);
         for _ in 0..1200 {
             let ready = self.runtime.block_on(api.exchange(hyper::Method::GET, "/readyz", None));
@@ -82,7 +86,7 @@ impl ControlPlane {
             }
             let ended = self.api_server.as_mut().unwrap().try_wait().unwrap();
             assert!(ended.is_none(), "{ended:?}: {}", self.log());
-            let _ = pause.recv_timeout(Duration::from_millis(100));
+            self.pause(Duration::from_millis(100));
         }
         panic!("the API server is not ready after two minutes: {}", self.log());
     }
@@ -236,7 +240,9 @@ fn write_certificates(directory: &Path) {
     let parameters = CertificateParams::new(names).unwrap();
     write("server.crt", parameters.signed_by(&key, &authority).unwrap().pem());
     write("server.key", key.serialize_pem());
-    write("account.key", KeyPair::generate().unwrap().serialize_pem());
+    let key = KeyPair::generate().unwrap();
+    write("account.pub", key.public_key_pem());
+    write("account.key", key.serialize_pem());
 }
 
 fn free_port() -> u16 {
