@@ -125,7 +125,8 @@ pub(crate) enum Command {
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Connection {
     /// Where the JobManager serves REST [default: rest.address and rest.port of the configuration, or
-    /// localhost:8081].
+    /// localhost:8081]. It is reached with TLS if this begins with https://, or if a CA file is named; without a scheme also
+    /// if the configuration has security.ssl.rest.enabled.
     #[arg(short = 'm', long, value_name = "HOST:PORT", value_parser = address)]
     pub(crate) jobmanager: Option<String>,
     /// The directory of config.yaml [default: conf/ of this executable's distribution, if there is one].
@@ -135,6 +136,10 @@ pub(crate) struct Connection {
     /// unless --jobmanager is given].
     #[arg(long, value_name = "FILE", env = "REFLOW_TOKEN_FILE")]
     pub(crate) token_file: Option<PathBuf>,
+    /// The PEM file of the authority that signs the certificate of REST [default: security.ssl.rest.ca of the
+    /// configuration].
+    #[arg(long, value_name = "FILE", env = "REFLOW_CA_FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
     /// Print JSON, for programs.
     #[arg(long)]
     pub(crate) json: bool,
@@ -307,10 +312,12 @@ fn assignment(text: &str) -> Result<(String, u32), String> {
 }
 
 fn address(text: &str) -> Result<String, String> {
-    let address = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
-    match address.rsplit_once(':') {
+    let address = text.trim_end_matches('/');
+    let bare =
+        address.strip_prefix("http://").or_else(|| address.strip_prefix("https://")).unwrap_or(address);
+    match bare.rsplit_once(':') {
         Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => Ok(address.to_owned()),
-        _ => Err("use HOST:PORT, such as localhost:8081".into()),
+        _ => Err("use HOST:PORT, such as localhost:8081 or https://localhost:8081".into()),
     }
 }
 

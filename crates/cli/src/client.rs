@@ -3,11 +3,13 @@
 mod observe;
 mod rescale;
 mod task_manager;
+mod tls;
 
 use crate::args::Connection;
 use crate::error::CliError;
 pub(crate) use observe::{LOG_PART_BYTES, LogPart, escape};
 use reflow_config::{Config, options};
+use reflow_env::real::TlsClient;
 use reflow_schema::{
     Accepted, Errors, JobDetails, JobsOverview, Leader, OperationOutcome, OperationProgress,
     SavepointRequest, StopRequest, Triggered,
@@ -16,6 +18,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tls::Target;
 use ureq::SendBody;
 use ureq::http::header::{AUTHORIZATION, HeaderValue};
 use ureq::http::{Request, StatusCode};
@@ -29,19 +32,25 @@ const DEFAULT_ADDRESS: &str = "localhost:8081";
 /// A connection to one JobManager.
 pub(crate) struct Client {
     address: String,
+    url: String,
+    tls: Option<TlsClient>,
     agent: ureq::Agent,
 }
 
 impl Client {
     /// A client for the JobManager that the arguments or the configuration name.
     pub(crate) fn new(connection: &Connection) -> Result<Self, CliError> {
-        let config = match &connection.jobmanager {
-            Some(_) => None, // the configured token is not for a JobManager that it does not name
-            None => configuration(connection.config_dir.clone())?,
+        let named = connection.jobmanager.as_deref();
+        let config = match named {
+            Some(address) if address.starts_with("http://") => None, // it has nothing for that
+            _ => configuration(connection.config_dir.clone())?,
         };
-        let configured_address = config.as_ref().map(configured_address);
-        let address = connection.jobmanager.clone().or(configured_address);
-        let configured_token = config.as_ref().and_then(|config| options::REST_CLIENT_TOKEN_FILE.get(config));
+        let address = named.map(str::to_owned).or_else(|| config.as_ref().map(configured_address));
+        let address = address.unwrap_or_else(|| DEFAULT_ADDRESS.to_owned());
+        let target = Target::new(&address, connection, config.as_ref())?;
+        // The configured token is not for a JobManager that the configuration does not name.
+        let configured = config.as_ref().filter(|_| named.is_none());
+        let configured_token = configured.and_then(|config| options::REST_CLIENT_TOKEN_FILE.get(config));
         let token_file = connection.token_file.clone().or(configured_token);
         let authorization = token_file.map(|file| authorization(&file)).transpose()?;
         let send_token = move |mut request: Request<SendBody<'_>>, next: MiddlewareNext<'_>| {
@@ -50,18 +59,21 @@ impl Client {
             }
             next.handle(request)
         };
-        let config = ureq::Agent::config_builder()
+        let mut builder = ureq::Agent::config_builder();
+        if let Some(client) = &target.tls {
+            builder = builder.https_only(true).tls_config(tls::for_http(client)?);
+        }
+        let config = builder
             .timeout_global(Some(REQUEST_TIMEOUT))
             .http_status_as_error(false)
             .max_redirects(0) // an answer does not choose who gets the token
             .proxy(None)
             .middleware(send_token)
             .build();
-        let address = address.unwrap_or_else(|| DEFAULT_ADDRESS.to_owned());
-        Ok(Self { address, agent: config.into() })
+        Ok(Self { url: target.url(), address: target.address, tls: target.tls, agent: config.into() })
     }
 
-    /// `host:port`
+    /// `host:port`, or `https://host:port`
     pub(crate) fn address(&self) -> &str {
         &self.address
     }
@@ -123,7 +135,7 @@ impl Client {
     }
 
     fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
+        format!("{}{path}", self.url)
     }
 
     fn send<T: DeserializeOwned>(
@@ -140,11 +152,9 @@ impl Client {
         &self,
         answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
     ) -> Result<T, CliError> {
-        let unreachable =
-            |e: ureq::Error| CliError::Unreachable { address: self.address.clone(), cause: e.to_string() };
-        let mut answer = answer.map_err(unreachable)?;
+        let mut answer = answer.map_err(|error| self.unreachable(&error))?;
         let status = answer.status();
-        let text = answer.body_mut().read_to_string().map_err(unreachable)?;
+        let text = answer.body_mut().read_to_string().map_err(|error| self.unreachable(&error))?;
         if status.is_success() {
             return serde_json::from_str(&text).map_err(|e| self.strange(&e.to_string()));
         }
@@ -157,6 +167,20 @@ impl Client {
                 Err(CliError::Refused { address: self.address.clone(), text })
             }
             Err(_) => Err(self.strange(&format!("HTTP status {status}"))),
+        }
+    }
+
+    fn unreachable(&self, error: &ureq::Error) -> CliError {
+        let address = self.address.clone();
+        let source: Option<&(dyn std::error::Error + 'static)> = match error {
+            ureq::Error::Io(error) => Some(error),
+            ureq::Error::Rustls(error) => Some(error),
+            _ => None,
+        };
+        let explain = |(tls, source): (&TlsClient, _)| tls.explain(source, &address);
+        match self.tls.as_ref().zip(source).and_then(explain) {
+            Some(cause) => CliError::NotTrusted { address, cause },
+            None => CliError::Unreachable { address, cause: error.to_string() },
         }
     }
 

@@ -2,6 +2,7 @@
 
 use crate::table::{job_table, task_manager_table};
 use reflow_config::ConfigError;
+use reflow_env::real::TlsError;
 use reflow_launch::storage::UnusableDirectory;
 use reflow_savepoint::SavepointError;
 use reflow_schema::{JobOverview, TaskManager};
@@ -26,6 +27,15 @@ pub(crate) enum CliError {
          REFLOW_TOKEN_FILE or rest.client.token-file."
     )]
     Unauthorized { address: String, text: String },
+    #[error("no connection to {address}: {cause}")]
+    NotTrusted { address: String, cause: String },
+    #[error(
+        "{address} is reached with TLS, and no authority is named that signs its certificate\n  Name the PEM file of the authority by --ca-file, \
+         REFLOW_CA_FILE or security.ssl.rest.ca."
+    )]
+    NoAuthority { address: String },
+    #[error(transparent)]
+    Certificates(#[from] TlsError),
     #[error("cannot take the token from {}: {cause}", .file.display())]
     Token { file: PathBuf, cause: String },
     #[error("no job {wanted} at {address}{}", candidates(.jobs))]

@@ -48,6 +48,7 @@ pub(crate) fn run(start: &Taskmanager) -> Result<ExitCode, CliError> {
         ..Options::default()
     };
     tls::enable(&loaded.config, &mut options)?;
+    tls::enable_fetching(&loaded.config, &mut options)?;
     let exit = real::run(process, Signal::default(), options);
     if exit.code == 0 {
         tracing::info!("TaskManager {id} ended");

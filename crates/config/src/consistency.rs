@@ -9,7 +9,7 @@ use crate::options::{
     AUTOSCALER_TARGET, DEFAULT_PARALLELISM, EXPONENTIAL_DELAY_INITIAL_BACKOFF, EXPONENTIAL_DELAY_MAX_BACKOFF,
     HEARTBEAT_INTERVAL, HEARTBEAT_TIMEOUT, HIGH_AVAILABILITY, JOB_MANAGER_TERMINATION, KUBERNETES_CLUSTER_ID,
     KUBERNETES_LEASE_DURATION, KUBERNETES_RETRY_PERIOD, LEASE_DURATION, MAX_PARALLELISM, S3_ACCESS_KEY,
-    S3_SECRET_KEY,
+    S3_SECRET_KEY, SECURITY_SSL_REST_AUTHENTICATION_ENABLED, SECURITY_SSL_REST_ENABLED,
 };
 use crate::value::OptionType;
 use std::time::Duration;
@@ -124,6 +124,15 @@ pub(crate) fn check(config: &Config) -> Vec<ConfigError> {
             &HIGH_AVAILABILITY,
             "the Lease needs a name: at most 45 lower-case letters, digits and `-`, which begin with a letter and do not end \
              with `-`",
+        ),
+    );
+    require(
+        !SECURITY_SSL_REST_AUTHENTICATION_ENABLED.get(config) || SECURITY_SSL_REST_ENABLED.get(config),
+        contradiction(
+            config,
+            &SECURITY_SSL_REST_AUTHENTICATION_ENABLED,
+            &SECURITY_SSL_REST_ENABLED,
+            "clients show certificates only with TLS",
         ),
     );
     problems

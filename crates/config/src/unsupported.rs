@@ -42,7 +42,7 @@ const ALIGNED: &str = "checkpoints are always aligned";
 const INCREMENTAL: &str = "checkpoints are always incremental, and the size of objects needs no settings";
 const LOCAL: &str = "state is retained in memory; see execution.state-recovery.from-local";
 const LEADER: &str = "high-availability.type: storage uses the checkpoint storage, and kubernetes a Lease besides; both need nothing else";
-const SECURITY: &str = "connections between processes are encrypted by security.ssl.internal.enabled, with PEM files; REST asks for tokens by rest.authentication.file";
+const SECURITY: &str = "connections are encrypted by security.ssl.internal.enabled and security.ssl.rest.enabled, with PEM files; REST asks for tokens by rest.authentication.file";
 const CLUSTERS: &str = "only standalone clusters are supported; see docs/kubernetes.md";
 const RENEWAL: &str =
     "a leader that cannot renew its lease leads on, because epochs in the checkpoint storage say who leads";
@@ -210,7 +210,7 @@ mod tests {
     fn stances() {
         check("env.java.opts.taskmanager", Some(Stance::Ignored));
         check("taskmanager.memory.managed.fraction", Some(Stance::Ignored));
-        check("security.ssl.rest.enabled", Some(Stance::Refused));
+        check("security.ssl.rest.keystore", Some(Stance::Refused));
         check("state.backend.type", Some(Stance::BuiltIn(&["hashmap"])));
         check("state.backend.rocksdb.block.cache-size", Some(Stance::Refused));
         check("no.such.thing", None);

@@ -38,7 +38,13 @@ fn registered() -> Driven {
     let start = StartExecutor {
         executor: ExecutorId(1),
         job: JobId(2),
-        artifact: Artifact { name: "job".into(), sha256: "ab".into(), len: 3, http_port: 8081 },
+        artifact: Artifact {
+            name: "job".into(),
+            sha256: "ab".into(),
+            len: 3,
+            http_port: 8081,
+            tls: Default::default(),
+        },
         job_args: vec![],
         token: 3,
         slots: 1,

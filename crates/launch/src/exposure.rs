@@ -14,24 +14,50 @@ pub fn warn(config: &Config, interfaces: &[&ConfigOption<String>]) {
     for option in interfaces {
         let (key, interface) = (option.key(), option.get(config));
         let is_rest = key == options::REST_BIND_ADDRESS.key();
-        let is_encrypted = !is_rest && options::SECURITY_SSL_INTERNAL_ENABLED.get(config);
-        if is_loopback(&interface) || is_encrypted {
+        if is_loopback(&interface) {
             continue;
         }
-        let asks = is_rest && options::REST_AUTHENTICATION_FILE.get(config).is_some();
-        if asks {
-            tracing::warn!(
+        let protection = if is_rest { rest(config) } else { between_processes(config) };
+        match protection {
+            Protection::Full => {}
+            Protection::NotEncrypted => tracing::warn!(
                 "{key}: {interface} lets other machines connect, and tokens and passwords are not encrypted on their way: \
-                 bind it to localhost and let a proxy on this machine serve it with TLS"
-            );
-        } else {
-            tracing::warn!(
+                 set security.ssl.rest.enabled, or bind it to localhost"
+            ),
+            Protection::None => tracing::warn!(
                 "{key}: {interface} lets other machines connect, and nothing asks them who they are: every program that \
                  reaches the port can read and change the job. Let a firewall admit only machines of the cluster, or bind it to localhost \
                  (rest.authentication.file and security.ssl.internal.enabled let it ask)"
-            );
+            ),
         }
     }
+}
+
+/// What protects a port.
+#[derive(Debug, PartialEq, Eq)]
+enum Protection {
+    /// Clients must say who they are, and nobody on the way reads that.
+    Full,
+    /// Clients must say who they are.
+    NotEncrypted,
+    None,
+}
+
+fn rest(config: &Config) -> Protection {
+    let is_encrypted = options::SECURITY_SSL_REST_ENABLED.get(config);
+    if options::SECURITY_SSL_REST_AUTHENTICATION_ENABLED.get(config) {
+        Protection::Full
+    } else if options::REST_AUTHENTICATION_FILE.get(config).is_none() {
+        Protection::None
+    } else if is_encrypted {
+        Protection::Full
+    } else {
+        Protection::NotEncrypted
+    }
+}
+
+fn between_processes(config: &Config) -> Protection {
+    if options::SECURITY_SSL_INTERNAL_ENABLED.get(config) { Protection::Full } else { Protection::None }
 }
 
 fn is_loopback(host: &str) -> bool {
@@ -51,6 +77,19 @@ mod tests {
         for host in ["0.0.0.0", "::", "10.1.2.3", "jm.example", "localhost.evil.example"] {
             assert!(!is_loopback(host), "{host}");
         }
+    }
+
+    #[test]
+    fn rest_is_protected_by_tls_and_a_question() {
+        let check = |lines: &[(&str, &str)], expect| {
+            assert_eq!(rest(&Config::from_pairs(lines.iter().copied()).unwrap()), expect);
+        };
+        let (tls, users) = (("security.ssl.rest.enabled", "true"), ("rest.authentication.file", "/users"));
+        check(&[], Protection::None);
+        check(&[tls], Protection::None);
+        check(&[users], Protection::NotEncrypted);
+        check(&[tls, users], Protection::Full);
+        check(&[tls, ("security.ssl.rest.authentication-enabled", "true")], Protection::Full);
     }
 
     #[test]

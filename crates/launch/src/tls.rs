@@ -1,25 +1,48 @@
-//! The TLS between processes that the configuration describes. It needs the feature `tls`.
+//! The TLS that the configuration describes: between processes, of REST, and of its clients. It needs the feature `tls`.
 
-use reflow_config::{Config, options};
+use reflow_config::{Config, ConfigOption, options};
 use reflow_env::real::Options;
+#[cfg(feature = "tls")]
+use reflow_env::real::{
+    HttpsClients, Identity, Tls, TlsClient, TlsClientFiles, TlsError, TlsFiles, TlsServer, TlsServerFiles,
+};
+#[cfg(feature = "tls")]
+use std::path::PathBuf;
 
 /// Options of TLS that cannot be carried out.
 #[derive(Debug, thiserror::Error)]
 pub enum UnusableTls {
     /// A file is not named.
-    #[error("security.ssl.internal.enabled is true, but {0} is not set: name a PEM file")]
-    Missing(&'static str),
+    #[error("{switch} is true, but {missing} is not set: name a PEM file")]
+    Missing {
+        /// The option that needs it.
+        switch: &'static str,
+        /// The option that is not set.
+        missing: &'static str,
+    },
     /// The files are wrong.
     #[cfg(feature = "tls")]
-    #[error("cannot use security.ssl.internal: {0}")]
-    Files(#[from] reflow_env::real::TlsError),
+    #[error("{switch} is true, but its files cannot be used: {error}")]
+    Files {
+        /// The option that needs them.
+        switch: &'static str,
+        /// What is wrong.
+        error: TlsError,
+    },
     /// The executable is built without TLS.
     #[error(
-        "security.ssl.internal.enabled is true, but this executable was built without TLS: build it with the feature \
-         `tls` of the crate reflow"
+        "{switch} is true, but this executable was built without TLS: build it with the feature `tls` of the crate reflow"
     )]
-    Absent,
+    Absent {
+        /// The option that needs it.
+        switch: &'static str,
+    },
 }
+
+type Switch = ConfigOption<bool>;
+
+const INTERNAL: &Switch = &options::SECURITY_SSL_INTERNAL_ENABLED;
+const REST: &Switch = &options::SECURITY_SSL_REST_ENABLED;
 
 /// Sets the TLS of a driver.
 ///
@@ -28,24 +51,168 @@ pub enum UnusableTls {
 /// not be encrypted.
 #[cfg(feature = "tls")]
 pub fn enable(config: &Config, driver: &mut Options) -> Result<(), UnusableTls> {
-    use reflow_config::ConfigOption;
-    use reflow_env::real::{Tls, TlsFiles};
-    use std::path::PathBuf;
-    if !options::SECURITY_SSL_INTERNAL_ENABLED.get(config) {
-        return Ok(());
-    }
-    let file =
-        |option: &ConfigOption<Option<PathBuf>>| option.get(config).ok_or(UnusableTls::Missing(option.key()));
-    driver.tls = Some(Tls::open(TlsFiles {
-        certificate: file(&options::SECURITY_SSL_INTERNAL_CERTIFICATE)?,
-        key: file(&options::SECURITY_SSL_INTERNAL_KEY)?,
-        ca: file(&options::SECURITY_SSL_INTERNAL_CA)?,
-    })?);
+    driver.tls = internal(config)?;
     Ok(())
+}
+
+/// The TLS between processes, if it is enabled.
+///
+/// # Errors
+/// If its files cannot be used.
+#[cfg(feature = "tls")]
+pub fn internal(config: &Config) -> Result<Option<Tls>, UnusableTls> {
+    if !INTERNAL.get(config) {
+        return Ok(None);
+    }
+    let identity = Identity {
+        certificate: file(config, INTERNAL, &options::SECURITY_SSL_INTERNAL_CERTIFICATE)?,
+        key: file(config, INTERNAL, &options::SECURITY_SSL_INTERNAL_KEY)?,
+    };
+    let ca = file(config, INTERNAL, &options::SECURITY_SSL_INTERNAL_CA)?;
+    Tls::open(TlsFiles { identity, ca }).map(Some).map_err(wrong(INTERNAL))
+}
+
+/// The TLS of REST, if it is enabled.
+///
+/// # Errors
+/// If its files cannot be used.
+#[cfg(feature = "tls")]
+pub fn rest_server(config: &Config) -> Result<Option<TlsServer>, UnusableTls> {
+    if !REST.get(config) {
+        return Ok(None);
+    }
+    let asks_clients = options::SECURITY_SSL_REST_AUTHENTICATION_ENABLED.get(config);
+    let ca = if asks_clients {
+        Some(file(
+            config,
+            &options::SECURITY_SSL_REST_AUTHENTICATION_ENABLED,
+            &options::SECURITY_SSL_REST_CA,
+        )?)
+    } else {
+        options::SECURITY_SSL_REST_CA.get(config)
+    };
+    let files = TlsServerFiles { identity: rest_identity(config, REST)?, ca, asks_clients };
+    TlsServer::open(files).map(Some).map_err(wrong(REST))
+}
+
+/// The TLS of a client of REST, if it is enabled.
+///
+/// # Errors
+/// If its files cannot be used.
+#[cfg(feature = "tls")]
+pub fn rest_client(config: &Config) -> Result<Option<TlsClient>, UnusableTls> {
+    if !REST.get(config) {
+        return Ok(None);
+    }
+    let files = rest_client_files(config, file(config, REST, &options::SECURITY_SSL_REST_CA)?)?;
+    TlsClient::open(files).map(Some).map_err(wrong(REST))
+}
+
+/// The files of a client of REST that trusts the authorities in `ca`, and shows a certificate if the options say so.
+///
+/// # Errors
+/// If the certificate is not named.
+#[cfg(feature = "tls")]
+pub fn rest_client_files(config: &Config, ca: PathBuf) -> Result<TlsClientFiles, UnusableTls> {
+    let mutual = &options::SECURITY_SSL_REST_AUTHENTICATION_ENABLED;
+    let identity = mutual.get(config).then(|| rest_identity(config, mutual)).transpose()?;
+    Ok(TlsClientFiles { ca, identity })
+}
+
+/// Lets the storage of a TaskManager fetch the job's executable as the JobManager serves it.
+///
+/// # Errors
+/// If files cannot be used.
+#[cfg(feature = "tls")]
+pub fn enable_fetching(config: &Config, driver: &mut Options) -> Result<(), UnusableTls> {
+    // It may have the job in lib/, or fetch it otherwise.
+    let is_trusted = options::SECURITY_SSL_REST_CA.get(config).is_some();
+    let rest = if is_trusted { rest_client(config)? } else { None };
+    let https = HttpsClients { rest, internal: driver.tls.clone() };
+    driver.storage = driver.storage.clone().with_https(https);
+    Ok(())
+}
+
+#[cfg(feature = "tls")]
+fn rest_identity(config: &Config, switch: &Switch) -> Result<Identity, UnusableTls> {
+    Ok(Identity {
+        certificate: file(config, switch, &options::SECURITY_SSL_REST_CERTIFICATE)?,
+        key: file(config, switch, &options::SECURITY_SSL_REST_KEY)?,
+    })
+}
+
+#[cfg(feature = "tls")]
+fn file(
+    config: &Config,
+    switch: &Switch,
+    option: &ConfigOption<Option<PathBuf>>,
+) -> Result<PathBuf, UnusableTls> {
+    let missing = UnusableTls::Missing { switch: switch.key(), missing: option.key() };
+    option.get(config).ok_or(missing)
+}
+
+#[cfg(feature = "tls")]
+fn wrong(switch: &Switch) -> impl FnOnce(TlsError) -> UnusableTls {
+    let switch = switch.key();
+    move |error| UnusableTls::Files { switch, error }
 }
 
 /// Fails if TLS is enabled.
 #[cfg(not(feature = "tls"))]
 pub fn enable(config: &Config, _: &mut Options) -> Result<(), UnusableTls> {
-    if options::SECURITY_SSL_INTERNAL_ENABLED.get(config) { Err(UnusableTls::Absent) } else { Ok(()) }
+    if INTERNAL.get(config) { Err(UnusableTls::Absent { switch: INTERNAL.key() }) } else { Ok(()) }
+}
+
+/// Fails if TLS of REST is enabled.
+///
+/// # Errors
+/// If this executable was built without TLS, and the options ask for it.
+pub fn refuse_rest_without_tls(config: &Config) -> Result<(), UnusableTls> {
+    let is_absent = REST.get(config) && cfg!(not(feature = "tls"));
+    if is_absent { Err(UnusableTls::Absent { switch: REST.key() }) } else { Ok(()) }
+}
+
+#[cfg(all(test, feature = "tls"))]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(lines: &[(&str, &str)], expect: &str) {
+        let config = Config::from_pairs(lines.iter().copied()).unwrap();
+        let client = rest_client(&config).err().map(|error| format!("client: {error}"));
+        let server = rest_server(&config).err().map(|error| format!("server: {error}"));
+        let errors = [client, server].into_iter().flatten().collect::<Vec<_>>().join("; ");
+        assert_eq!(errors, expect);
+    }
+
+    #[test]
+    fn a_file_that_is_not_named_is_an_error_with_its_option() {
+        let on = ("security.ssl.rest.enabled", "true");
+        let (certificate, key) = (("security.ssl.rest.certificate", "/c"), ("security.ssl.rest.key", "/k"));
+        let mutual = ("security.ssl.rest.authentication-enabled", "true");
+        check(&[], "");
+        check(
+            &[on],
+            "client: security.ssl.rest.enabled is true, but security.ssl.rest.ca is not set: name a PEM file; \
+             server: security.ssl.rest.enabled is true, but security.ssl.rest.certificate is not set: name a PEM file",
+        );
+        check(
+            &[on, mutual, certificate, key],
+            "client: security.ssl.rest.enabled is true, but security.ssl.rest.ca is not set: name a PEM file; \
+             server: security.ssl.rest.authentication-enabled is true, but security.ssl.rest.ca is not set: name a PEM file",
+        );
+        check(
+            &[on, mutual, certificate, ("security.ssl.rest.ca", "/a")],
+            "client: security.ssl.rest.authentication-enabled is true, but security.ssl.rest.key is not set: name a PEM \
+             file; server: security.ssl.rest.enabled is true, but security.ssl.rest.key is not set: name a PEM file",
+        );
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_named() {
+        let lines = [("security.ssl.rest.enabled", "true"), ("security.ssl.rest.ca", "/nonexistent/ca.pem")];
+        let config = Config::from_pairs(lines).unwrap();
+        let error = rest_client(&config).unwrap_err().to_string();
+        assert!(error.contains("/nonexistent/ca.pem"), "{error}");
+    }
 }

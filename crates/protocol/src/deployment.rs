@@ -40,9 +40,9 @@ impl Deployment {
     }
 }
 
-/// The job's executable. A TaskManager that does not have it fetches `http://HOST:<http_port>/artifacts/<sha256>`,
-/// where `HOST` is the host under which it knows the JobManager.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The job's executable. A TaskManager that does not have it fetches `http://HOST:<http_port>/artifacts/<sha256>`, with TLS if
+/// `tls` says so; `HOST` is the host under which it knows the JobManager.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Artifact {
     /// The file's name in `lib/`.
     pub name: String,
@@ -52,6 +52,19 @@ pub struct Artifact {
     pub len: u64,
     /// The port at which the JobManager serves it.
     pub http_port: u16,
+    /// How that connection is encrypted.
+    pub tls: ArtifactTls,
+}
+
+/// How the connection is encrypted by which the executable is fetched.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ArtifactTls {
+    #[default]
+    None,
+    /// As those of clients of REST: the certificate is for the JobManager's name.
+    Rest,
+    /// As those between processes, which both show certificates of the cluster.
+    Internal,
 }
 
 /// The parameters of an executor.
@@ -120,7 +133,13 @@ mod tests {
         let start = StartExecutor {
             executor: ExecutorId(1),
             job: JobId(2),
-            artifact: Artifact { name: "flights".into(), sha256: "ab".into(), len: 3, http_port: 8081 },
+            artifact: Artifact {
+                name: "flights".into(),
+                sha256: "ab".into(),
+                len: 3,
+                http_port: 8081,
+                tls: ArtifactTls::Rest,
+            },
             job_args: vec!["--rate".into()],
             token: 3,
             slots: 4,

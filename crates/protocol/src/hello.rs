@@ -6,7 +6,7 @@ use reflow_types::{ExecutorId, JobId, TaskManagerId};
 use serde::{Deserialize, Serialize};
 
 /// The version of the protocol, which is raised with each change of any message.
-pub const PROTOCOL_VERSION: u16 = 7;
+pub const PROTOCOL_VERSION: u16 = 8;
 const MAGIC: &[u8; 6] = b"REFLOW";
 
 /// The identity of the process that opens a connection, and the purpose of the connection.

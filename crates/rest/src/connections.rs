@@ -2,7 +2,8 @@
 //!
 //! The JobManager needs file descriptors for its job. So the number of connections is bounded, and a connection without an
 //! answer for some time is closed, whether it sends no request, sends slowly or reads slowly. When there are too many, the
-//! one that has been idle longest is closed, so that idle connections cannot keep users out.
+//! one that has been idle longest is closed, so that idle connections cannot keep users out. The TLS handshake is a part of a
+//! connection's life: it has a place among the others, and less time.
 
 use axum::serve::Listener;
 use std::collections::BTreeMap;
@@ -14,9 +15,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, Sleep, sleep};
+
+use crate::stream::{Endpoint, Handshake, Stream};
 
 /// How long accepting pauses when the system refuses a socket.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -28,17 +31,20 @@ pub struct Limits {
     pub connections: usize,
     /// How long a connection may be without a byte of an answer.
     pub quiet: Duration,
+    /// How long the TLS handshake may take.
+    pub handshake: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connections: 512, quiet: Duration::from_secs(30) }
+        Self { connections: 512, quiet: Duration::from_secs(30), handshake: Duration::from_secs(10) }
     }
 }
 
 /// A listener that enforces [`Limits`].
 pub(crate) struct Bounded {
     listener: TcpListener,
+    handshake: Option<Handshake>,
     limits: Limits,
     open: Open,
 }
@@ -54,8 +60,9 @@ struct Places {
 }
 
 impl Bounded {
-    pub(crate) fn new(listener: TcpListener, limits: Limits) -> Self {
-        Self { listener, limits, open: Open::default() }
+    pub(crate) fn new(endpoint: Endpoint, limits: Limits) -> Self {
+        let Endpoint { listener, handshake } = endpoint;
+        Self { listener, handshake, limits, open: Open::default() }
     }
 }
 
@@ -70,7 +77,9 @@ impl Listener for Bounded {
                 Ok((stream, address)) => {
                     let place = self.open.add(self.limits.connections);
                     let quiet = self.limits.quiet;
-                    return (Client { stream, place, quiet, deadline: Box::pin(sleep(quiet)) }, address);
+                    let patience = if self.handshake.is_some() { self.limits.handshake } else { quiet };
+                    let stream = Stream::new(stream, address, self.handshake.as_ref());
+                    return (Client { stream, place, quiet, deadline: Box::pin(sleep(patience)) }, address);
                 }
                 Err(error) => {
                     if refused == 0 || refused.is_power_of_two() {
@@ -143,7 +152,7 @@ impl Drop for Place {
 
 /// A client's connection.
 pub(crate) struct Client {
-    stream: TcpStream,
+    stream: Stream,
     place: Place,
     quiet: Duration,
     deadline: Pin<Box<Sleep>>,
@@ -164,6 +173,16 @@ impl Client {
         Ok(())
     }
 
+    /// Makes the handshake, if there is one that is not done.
+    fn poll_open(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.check(context)?;
+        if !self.stream.is_open() {
+            ready!(self.stream.poll_open(context))?;
+            self.deadline.as_mut().reset(Instant::now() + self.quiet);
+        }
+        Poll::Ready(Ok(()))
+    }
+
     fn answered(&mut self, written: usize) -> usize {
         if written > 0 {
             self.deadline.as_mut().reset(Instant::now() + self.quiet);
@@ -179,7 +198,7 @@ impl AsyncRead for Client {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.check(context)?;
+        ready!(self.poll_open(context))?;
         Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }
@@ -190,7 +209,7 @@ impl AsyncWrite for Client {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.check(context)?;
+        ready!(self.poll_open(context))?;
         let written = ready!(Pin::new(&mut self.stream).poll_write(context, bytes))?;
         Poll::Ready(Ok(self.answered(written)))
     }
@@ -200,7 +219,7 @@ impl AsyncWrite for Client {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.check(context)?;
+        ready!(self.poll_open(context))?;
         let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(context, slices))?;
         Poll::Ready(Ok(self.answered(written)))
     }

@@ -9,7 +9,7 @@
 //! trace, and a known path with the wrong method is answered by 405 with an `Allow` header instead of Flink's 404.
 //!
 //! `crates/schema` defines the JSON and makes the answers from a view. Reading order here: `routes` (the paths), `server`,
-//! `connections`, `guard` (which requests are passed on), `origin` (what pages of other servers may do), `credentials`, `probes` (which need none), `page`, `artifact` (the job's executable, for TaskManagers).
+//! `connections`, `stream` (TLS), `guard` (which requests are passed on), `origin` (what pages of other servers may do), `credentials`, `probes` (which need none), `page`, `artifact` (the job's executable, for TaskManagers).
 
 mod artifact;
 mod connections;
@@ -20,6 +20,7 @@ mod page;
 mod probes;
 mod routes;
 mod server;
+mod stream;
 
 pub use artifact::Artifact;
 pub use connections::Limits;
@@ -27,3 +28,4 @@ pub use credentials::{Credentials, CredentialsError};
 pub use guard::Access;
 pub use origin::Origins;
 pub use server::{ServeError, serve, serve_artifact};
+pub use stream::{Encrypted, Endpoint, Handshake};

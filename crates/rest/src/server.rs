@@ -1,17 +1,17 @@
-//! The HTTP/1.1 server, on a listener that the caller has bound.
+//! The HTTP/1.1 server, at an endpoint that the caller has bound.
 
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 use crate::artifact::Artifact;
 use crate::connections::{Bounded, Limits};
 use crate::guard::{Access, Client};
 use crate::routes::router;
+use crate::stream::Endpoint;
 use reflow_view::Cluster;
 
 /// How long answers in progress may take when the server ends, because a client that never finishes its request
@@ -26,37 +26,39 @@ pub enum ServeError {
     Io(#[from] io::Error),
 }
 
-/// Serves the REST API, the web interface of `cluster` and the job's executable on `listener` until `shutdown` is
+/// Serves the REST API, the web interface of `cluster` and the job's executable at `endpoint` until `shutdown` is
 /// ready. Answers in progress then have one second to finish.
 pub async fn serve<C: Cluster>(
-    listener: TcpListener,
+    endpoint: impl Into<Endpoint>,
     cluster: Arc<C>,
     artifact: &Artifact,
     access: Access,
     limits: Limits,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
-    if let Ok(address) = listener.local_addr() {
-        tracing::info!("REST API and web interface on http://{address}");
+    let endpoint = endpoint.into();
+    if let Ok(url) = endpoint.url() {
+        tracing::info!("REST API and web interface on {url}");
     }
-    run(listener, router(cluster, access).merge(artifact.route()), limits, shutdown).await
+    run(endpoint, router(cluster, access).merge(artifact.route()), limits, shutdown).await
 }
 
 /// Serves the job's executable alone, in the same way.
 pub async fn serve_artifact(
-    listener: TcpListener,
+    endpoint: impl Into<Endpoint>,
     artifact: &Artifact,
     limits: Limits,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
-    if let Ok(address) = listener.local_addr() {
-        tracing::info!("the job's executable for TaskManagers on http://{address}");
+    let endpoint = endpoint.into();
+    if let Ok(url) = endpoint.url() {
+        tracing::info!("the job's executable for TaskManagers on {url}");
     }
-    run(listener, artifact.route(), limits, shutdown).await
+    run(endpoint, artifact.route(), limits, shutdown).await
 }
 
 async fn run(
-    listener: TcpListener,
+    endpoint: Endpoint,
     router: Router,
     limits: Limits,
     shutdown: impl Future<Output = ()> + Send + 'static,
@@ -73,7 +75,7 @@ async fn run(
     };
     let service = router.into_make_service_with_connect_info::<Client>();
     tokio::select! {
-        ended = axum::serve(Bounded::new(listener, limits), service).with_graceful_shutdown(ending) => Ok(ended?),
+        ended = axum::serve(Bounded::new(endpoint, limits), service).with_graceful_shutdown(ending) => Ok(ended?),
         () = overdue => Ok(()),
     }
 }

@@ -8,7 +8,7 @@
 
 use crate::settings::Executables;
 use reflow_env::{Location, StoreError, StoreOp, StoreReply, StoreResult};
-use reflow_protocol::deployment::Artifact;
+use reflow_protocol::deployment::{Artifact, ArtifactTls};
 use reflow_types::Instant;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -100,7 +100,7 @@ impl Artifacts {
 
     /// Begins a search; `None` if one for the same executable is in progress. `job_manager` is the JobManager's host.
     pub(super) fn search(&mut self, artifact: &Artifact, job_manager: &str) -> Option<Step> {
-        let Artifact { name, sha256, len, http_port } = artifact;
+        let Artifact { name, sha256, len, http_port, tls } = artifact;
         let (lib, cache) = match &self.executables {
             Executables::Files { lib, cache } => (lib, cache),
             Executables::ThisProcess => return Some(Step::Found(PathBuf::new())),
@@ -118,7 +118,7 @@ impl Artifacts {
         self.uploads += 1;
         let mut search = Search {
             artifact: artifact.clone(),
-            url: Location(format!("http://{job_manager}:{http_port}/artifacts/{sha256}")),
+            url: url(*tls, job_manager, *http_port, sha256),
             cached: cache.join(sha256),
             source: in_lib.map_or(Source::Cache, Source::Lib),
             stage: Stage::Measuring,
@@ -334,6 +334,16 @@ impl Search {
 
 fn cannot_be_kept(error: &StoreError) -> String {
     format!("the job's executable cannot be kept: {error}; check the space and the rights of io.tmp.dirs")
+}
+
+/// Where the JobManager serves the executable.
+fn url(tls: ArtifactTls, host: &str, port: u16, sha256: &str) -> Location {
+    let scheme = match tls {
+        ArtifactTls::None => "http",
+        ArtifactTls::Rest => "https",
+        ArtifactTls::Internal => "internal+https",
+    };
+    Location(format!("{scheme}://{host}:{port}/artifacts/{sha256}"))
 }
 
 fn location(path: &Path) -> Location {

@@ -15,7 +15,13 @@ struct Driven {
 
 fn driven_for(body: &[u8]) -> Driven {
     let sha256 = hex(&Sha256::digest(body));
-    let artifact = Artifact { name: "job".into(), sha256, len: body.len() as u64, http_port: 8081 };
+    let artifact = Artifact {
+        name: "job".into(),
+        sha256,
+        len: body.len() as u64,
+        http_port: 8081,
+        tls: ArtifactTls::None,
+    };
     Driven {
         artifacts: Artifacts::new(Executables::Files {
             lib: Some("/opt/lib".into()),
@@ -208,4 +214,12 @@ fn a_job_in_this_process_is_neither_read_nor_hashed() {
         assert!(matches!(driven.search(), Some(Step::Found(_))));
     }
     assert_eq!(driven.artifacts.clean(), None, "the cache is that of TaskManagers in processes of their own");
+}
+
+#[test]
+fn the_url_says_how_the_connection_is_encrypted() {
+    let check = |tls, expect: &str| assert_eq!(url(tls, "jm", 8081, "ab"), Location(expect.to_owned()));
+    check(ArtifactTls::None, "http://jm:8081/artifacts/ab");
+    check(ArtifactTls::Rest, "https://jm:8081/artifacts/ab");
+    check(ArtifactTls::Internal, "internal+https://jm:8081/artifacts/ab");
 }

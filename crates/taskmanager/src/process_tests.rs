@@ -80,6 +80,7 @@ fn start_message() -> StartExecutor {
             sha256: "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad".into(),
             len: EXECUTABLE.len() as u64,
             http_port: 8081,
+            tls: Default::default(),
         },
         job_args: vec![],
         token: 77,

@@ -86,9 +86,7 @@ impl Client {
 
     fn log_part(&self, path: &str, range: &str) -> Result<LogPart, CliError> {
         let answer = self.agent.get(self.url(path)).header(RANGE, range).call();
-        let unreachable =
-            |e: ureq::Error| CliError::Unreachable { address: self.address.clone(), cause: e.to_string() };
-        let mut answer = answer.map_err(unreachable)?;
+        let mut answer = answer.map_err(|error| self.unreachable(&error))?;
         let text = |name: HeaderName| answer.headers().get(name)?.to_str().ok();
         let file = text(ETAG).map(str::to_owned);
         // `bytes 0-9/100`, or `bytes */100` behind the end.
@@ -96,7 +94,7 @@ impl Client {
         match (answer.status(), size) {
             (StatusCode::PARTIAL_CONTENT, Some(size)) => {
                 let bytes = answer.body_mut().with_config().limit(2 * LOG_PART_BYTES).read_to_vec();
-                Ok(LogPart { file, size, bytes: bytes.map_err(unreachable)? })
+                Ok(LogPart { file, size, bytes: bytes.map_err(|error| self.unreachable(&error))? })
             }
             (StatusCode::RANGE_NOT_SATISFIABLE, Some(size)) => Ok(LogPart { file, size, bytes: Vec::new() }),
             (status, _) if status.is_success() => Err(self.strange("it ignores ranges of a log")),

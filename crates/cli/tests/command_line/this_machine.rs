@@ -34,6 +34,7 @@ fn doctor_finds_nothing_wrong_where_nothing_is() {
         "rest.port",
         "taskmanager.data.port",
         "encryption between processes",
+        "encryption of REST",
         "execution.checkpointing.dir",
         "clock",
         "open files",
@@ -79,6 +80,11 @@ fn doctor_names_what_is_wrong_and_exits_with_1() {
     check("execution.checkpointing.dir: hdfs://h/c\n", "wrong", "execution.checkpointing.dir");
     check("taskmanager.memory.process.size: 900tb\n", "wrong", "is more than the");
     check("security.ssl.internal.enabled: true\n", "wrong", "encryption between processes");
+    check(
+        "security.ssl.rest.enabled: true\n",
+        "wrong",
+        "encryption of REST: security.ssl.rest.enabled is true, but",
+    );
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
     let ran = doctor(&configured(""), &format!("-Drest.bind-address=127.0.0.1 -Drest.port={port}"));

@@ -237,13 +237,18 @@ fn flink_keys_without_a_meaning() {
     check_error(
         yaml("security.ssl.enabled: true"),
         "`security.ssl.enabled: true` (conf/config.yaml:1) is an option of Flink that Reflow does not have: \
-         connections between processes are encrypted by security.ssl.internal.enabled, with PEM files; \
-         REST asks for tokens by rest.authentication.file",
+         connections are encrypted by security.ssl.internal.enabled and security.ssl.rest.enabled, with PEM \
+         files; REST asks for tokens by rest.authentication.file",
     );
 }
 
 #[test]
 fn contradictions() {
+    check_error(
+        yaml("security.ssl.rest.authentication-enabled: true"),
+        "`security.ssl.rest.authentication-enabled` is true, but `security.ssl.rest.enabled` is false: clients show \
+         certificates only with TLS",
+    );
     check_error(
         yaml("heartbeat.timeout: 500 ms"),
         "`heartbeat.timeout` is 500 ms, but `heartbeat.interval` is 1 s: the timeout must be longer than the interval",

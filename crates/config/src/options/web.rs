@@ -34,6 +34,26 @@ section! { "REST and web interface" {
     /// program that reaches the port.
     REST_AUTHENTICATION_FILE: Option<PathBuf> = option("rest.authentication.file");
 
+    /// Whether REST, the web interface and `/metrics` are served with TLS, at `https://`. The JobManager then needs
+    /// `security.ssl.rest.certificate` and `.key`; `reflow` and TaskManagers that fetch the job's executable from REST need
+    /// `security.ssl.rest.ca`.
+    SECURITY_SSL_REST_ENABLED: bool = option("security.ssl.rest.enabled").default("false");
+
+    /// The PEM file of the certificate of REST, for the names and addresses by which clients reach it. A new content counts for
+    /// new connections. With `security.ssl.rest.authentication-enabled`, clients show theirs from this option as well.
+    SECURITY_SSL_REST_CERTIFICATE: Option<PathBuf> = option("security.ssl.rest.certificate");
+
+    /// The PEM file of the certificate's private key, without a password.
+    SECURITY_SSL_REST_KEY: Option<PathBuf> = option("security.ssl.rest.key");
+
+    /// The PEM file of the authorities that sign the certificate of REST, and with
+    /// `security.ssl.rest.authentication-enabled` those of its clients.
+    SECURITY_SSL_REST_CA: Option<PathBuf> = option("security.ssl.rest.ca");
+
+    /// Whether each client of REST must show a certificate that an authority in `security.ssl.rest.ca` has signed (mutual TLS).
+    SECURITY_SSL_REST_AUTHENTICATION_ENABLED: bool =
+        option("security.ssl.rest.authentication-enabled").default("false");
+
     /// A file with the token that `reflow` sends to REST, of which the first line counts.
     REST_CLIENT_TOKEN_FILE: Option<PathBuf> = option("rest.client.token-file");
 

@@ -43,6 +43,6 @@ pub use interrupt::Interrupts;
 pub use options::{ChildFactory, ChildMode, Options};
 pub use parent::{end_when_stdin_closes, read_stdin};
 pub use probes::{Probed, serve_probes};
-pub use storage::{BlockingStorage, Storage, StorageOptions};
+pub use storage::{BlockingStorage, HttpsClients, Storage, StorageOptions};
 #[cfg(feature = "tls")]
-pub use tls::{Tls, TlsError, TlsFiles};
+pub use tls::{Identity, Tls, TlsClient, TlsClientFiles, TlsError, TlsFiles, TlsServer, TlsServerFiles};

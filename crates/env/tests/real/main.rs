@@ -7,6 +7,8 @@ mod calls;
 mod children;
 mod connections;
 mod garbage;
+#[cfg(feature = "tls")]
+mod https;
 mod probe;
 mod slots;
 mod storage;

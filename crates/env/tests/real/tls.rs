@@ -3,18 +3,18 @@
 use crate::probe::{Probe, expect_frames_of_all_sizes};
 use rcgen::{BasicConstraints, Certificate, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
 use reflow_env::Input;
-use reflow_env::real::{Options, Tls, TlsFiles};
+use reflow_env::real::{Identity, Options, Tls, TlsFiles};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 
-struct Authority {
+pub(crate) struct Authority {
     certificate: Certificate,
     issuer: Issuer<'static, KeyPair>,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut parameters = CertificateParams::new([]).unwrap();
         parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
@@ -23,19 +23,22 @@ impl Authority {
     }
 
     /// Writes the files of a process whose certificate is valid in these years.
-    fn write(&self, directory: &Path, years: [i32; 2]) -> TlsFiles {
-        let mut parameters = CertificateParams::new(["worker.example".to_owned()]).unwrap();
+    pub(crate) fn write(&self, directory: &Path, years: [i32; 2]) -> TlsFiles {
+        self.write_for("worker.example", directory, years)
+    }
+
+    /// As [`write`](Self::write), for a process with this name.
+    pub(crate) fn write_for(&self, name: &str, directory: &Path, years: [i32; 2]) -> TlsFiles {
+        let mut parameters = CertificateParams::new([name.to_owned()]).unwrap();
         let [from, to] = years;
         (parameters.not_before, parameters.not_after) = (date_time_ymd(from, 1, 1), date_time_ymd(to, 1, 1));
         let key = KeyPair::generate().unwrap();
         let certificate = parameters.signed_by(&key, &self.issuer).unwrap();
-        let files = TlsFiles {
-            certificate: directory.join("certificate.pem"),
-            key: directory.join("key.pem"),
-            ca: directory.join("ca.pem"),
-        };
-        std::fs::write(&files.certificate, certificate.pem()).unwrap();
-        std::fs::write(&files.key, key.serialize_pem()).unwrap();
+        let identity =
+            Identity { certificate: directory.join("certificate.pem"), key: directory.join("key.pem") };
+        let files = TlsFiles { identity, ca: directory.join("ca.pem") };
+        std::fs::write(&files.identity.certificate, certificate.pem()).unwrap();
+        std::fs::write(&files.identity.key, key.serialize_pem()).unwrap();
         std::fs::write(&files.ca, self.certificate.pem()).unwrap();
         files
     }
@@ -47,7 +50,7 @@ impl Authority {
     }
 }
 
-const VALID: [i32; 2] = [2020, 2096];
+pub(crate) const VALID: [i32; 2] = [2020, 2096];
 
 #[test]
 fn frames_of_all_sizes_arrive_encrypted() {
@@ -76,6 +79,24 @@ fn a_wrong_certificate_is_refused_with_its_fault() {
     std::fs::write(&files.ca, authority.certificate.pem()).unwrap();
     let foreign = Options { tls: Some(Tls::open(files).unwrap()), ..Options::default() };
     refused(authority.options(VALID), foreign, "is not signed by an authority in");
+}
+
+#[test]
+fn a_certificate_that_others_will_refuse_is_reported_with_its_file() {
+    let check = |files: TlsFiles, expect: &str| {
+        let fault = Tls::open(files.clone()).unwrap().fault().unwrap_or_default();
+        assert!(fault.contains(expect), "{fault}");
+        assert_eq!(fault.is_empty(), expect.is_empty());
+        assert!(fault.is_empty() || fault.contains("certificate.pem"), "{fault}");
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let authority = Authority::new();
+    check(authority.write(directory.path(), VALID), "");
+    check(authority.write(directory.path(), [2020, 2021]), "has expired");
+    check(authority.write(directory.path(), [2095, 2096]), "is not valid yet");
+    let files = authority.write(directory.path(), VALID);
+    std::fs::write(&files.ca, Authority::new().certificate.pem()).unwrap();
+    check(files, "is not signed by an authority in");
 }
 
 #[test]
@@ -117,11 +138,15 @@ fn files_that_do_not_fit_are_named() {
     let authority = Authority::new();
     let files = authority.write(one.path(), VALID);
     let others = authority.write(other.path(), VALID);
-    let error = Tls::open(TlsFiles { key: others.key, ..files.clone() }).unwrap_err().to_string();
+    let with_key = |key| {
+        let identity = Identity { key, ..files.identity.clone() };
+        Tls::open(TlsFiles { identity, ..files.clone() }).unwrap_err().to_string()
+    };
+    let error = with_key(others.identity.key);
     assert!(error.contains("cannot be used together"), "{error}");
+    let error = with_key("/nonexistent".into());
+    assert!(error.contains("a private key from /nonexistent"), "{error}");
     std::fs::write(&files.ca, "").unwrap();
     let error = Tls::open(files.clone()).unwrap_err().to_string();
     assert!(error.contains("ca.pem"), "{error}");
-    let error = Tls::open(TlsFiles { key: "/nonexistent".into(), ..files }).unwrap_err().to_string();
-    assert!(error.contains("a private key from /nonexistent"), "{error}");
 }

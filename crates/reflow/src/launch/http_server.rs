@@ -8,8 +8,11 @@ use reflow_config::{Config, options};
 use reflow_env::real;
 use reflow_jobmanager::Handle;
 use reflow_launch::machine;
-use reflow_protocol::deployment;
-use reflow_rest::{Access, Artifact, Credentials, CredentialsError, Limits, Origins, ServeError};
+use reflow_launch::tls::{self, UnusableTls};
+use reflow_protocol::deployment::{self, ArtifactTls};
+use reflow_rest::{
+    Access, Artifact, Credentials, CredentialsError, Endpoint, Handshake, Limits, Origins, ServeError,
+};
 use sha2::{Digest, Sha256};
 use std::io::{self, Read};
 use std::path::Path;
@@ -24,14 +27,15 @@ const THIS_EXECUTABLE: &str = "/proc/self/exe";
 
 /// A server with bound ports.
 pub(super) struct HttpServer {
-    rest: TcpListener,
+    rest: Endpoint,
     access: Access,
     /// The listener for TaskManagers, if they cannot reach REST.
-    artifacts: Option<TcpListener>,
+    artifacts: Option<Endpoint>,
     artifact: Artifact,
     len: u64,
     /// The port at which TaskManagers fetch the executable.
     artifact_port: u16,
+    artifact_tls: ArtifactTls,
 }
 
 /// A running server.
@@ -43,6 +47,7 @@ pub(super) struct Serving {
 impl HttpServer {
     pub(super) async fn bind(config: &Config) -> Result<Self, LaunchError> {
         let access = access(config)?;
+        let rest_tls = rest_handshake(config)?;
         let (host, port) = (options::REST_BIND_ADDRESS.get(config), options::REST_PORT.get(config));
         let rest = TcpListener::bind((host.as_str(), port)).await;
         let rest = rest.map_err(|error| LaunchError::Rest { address: format!("{host}:{port}"), error })?;
@@ -53,12 +58,19 @@ impl HttpServer {
             let listener = TcpListener::bind((job_manager.as_str(), 0)).await;
             Some(listener.map_err(|error| LaunchError::Artifacts { host: job_manager, error })?)
         };
+        let (artifact_tls, handshake) = match (&artifacts, internal_handshake(config)?) {
+            (Some(_), Some(internal)) => (ArtifactTls::Internal, Some(internal)),
+            _ if rest_tls.is_some() => (ArtifactTls::Rest, rest_tls.clone()),
+            _ => (ArtifactTls::None, None),
+        };
         let address = artifacts.as_ref().unwrap_or(&rest).local_addr();
         let artifact_port = address.map_err(system("cannot read the address of a listener"))?.port();
         let (sha256, len) =
             hash(Path::new(THIS_EXECUTABLE)).map_err(system("cannot read this executable"))?;
         let artifact = Artifact { sha256, path: THIS_EXECUTABLE.into() };
-        Ok(Self { rest, access, artifacts, artifact, len, artifact_port })
+        let rest = Endpoint::new(rest, rest_tls);
+        let artifacts = artifacts.map(|listener| Endpoint::new(listener, handshake));
+        Ok(Self { rest, access, artifacts, artifact, len, artifact_port, artifact_tls })
     }
 
     /// This executable, as TaskManagers look for it under `name` or fetch it here.
@@ -68,6 +80,7 @@ impl HttpServer {
             sha256: self.artifact.sha256.clone(),
             len: self.len,
             http_port: self.artifact_port,
+            tls: self.artifact_tls,
         }
     }
 
@@ -83,10 +96,10 @@ impl HttpServer {
         let limits = Limits { connections: most.connections.min(real::descriptor_limit() / 4), ..most };
         let Self { rest, access, artifacts, artifact, .. } = self;
         let mut servers = JoinSet::new();
-        if let Some(listener) = artifacts {
+        if let Some(endpoint) = artifacts {
             let (artifact, shutdown) = (artifact.clone(), shutdown());
             let serve =
-                async move { reflow_rest::serve_artifact(listener, &artifact, limits, shutdown).await };
+                async move { reflow_rest::serve_artifact(endpoint, &artifact, limits, shutdown).await };
             servers.spawn_on(logged(serve), runtime.handle());
         }
         let shutdown = shutdown();
@@ -110,6 +123,40 @@ async fn logged(server: impl Future<Output = Result<(), ServeError>>) {
     if let Err(error) = server.await {
         tracing::error!("{error}");
     }
+}
+
+/// The TLS of REST, if it is enabled.
+#[cfg(feature = "tls")]
+fn rest_handshake(config: &Config) -> Result<Option<Handshake>, UnusableTls> {
+    let handshake = |server: real::TlsServer| {
+        Handshake::new(move |stream| {
+            let server = server.clone();
+            async move { server.accept(stream).await }
+        })
+    };
+    Ok(tls::rest_server(config)?.map(handshake))
+}
+
+/// The TLS between processes, if it is enabled.
+#[cfg(feature = "tls")]
+fn internal_handshake(config: &Config) -> Result<Option<Handshake>, UnusableTls> {
+    let handshake = |internal: real::Tls| {
+        Handshake::new(move |stream| {
+            let internal = internal.clone();
+            async move { internal.accept(stream).await.map_err(io::Error::other) }
+        })
+    };
+    Ok(tls::internal(config)?.map(handshake))
+}
+
+#[cfg(not(feature = "tls"))]
+fn rest_handshake(config: &Config) -> Result<Option<Handshake>, UnusableTls> {
+    tls::refuse_rest_without_tls(config).map(|()| None)
+}
+
+#[cfg(not(feature = "tls"))]
+fn internal_handshake(_: &Config) -> Result<Option<Handshake>, UnusableTls> {
+    Ok(None)
 }
 
 fn access(config: &Config) -> Result<Access, CredentialsError> {
@@ -159,6 +206,7 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let server = runtime.block_on(HttpServer::bind(&config)).unwrap();
         let rest_port = server.rest.local_addr().unwrap().port();
+        assert_eq!(server.artifact_tls, ArtifactTls::None);
         let artifact = server.artifact("job");
         assert_eq!(artifact.http_port != rest_port, has_second_listener, "{rest}, {job_manager}");
         let this = std::fs::metadata(std::env::current_exe().unwrap()).unwrap();

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use reflow_rest::{Access, Artifact, Credentials, Limits, Origins};
+use reflow_rest::{Access, Artifact, Credentials, Endpoint, Handshake, Limits, Origins};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -49,7 +49,12 @@ impl Server {
     }
 
     pub(crate) async fn start_with(cluster: FakeCluster, limits: Limits) -> Self {
-        Self::start_locked(cluster, limits, None).await
+        Self::start_at(cluster, limits, None, None).await
+    }
+
+    /// A server with TLS.
+    pub(crate) async fn start_encrypted(cluster: FakeCluster, limits: Limits, handshake: Handshake) -> Self {
+        Self::start_at(cluster, limits, None, Some(handshake)).await
     }
 
     /// A server that asks who a client is.
@@ -57,6 +62,15 @@ impl Server {
         cluster: FakeCluster,
         limits: Limits,
         credentials: Option<Credentials>,
+    ) -> Self {
+        Self::start_at(cluster, limits, credentials, None).await
+    }
+
+    async fn start_at(
+        cluster: FakeCluster,
+        limits: Limits,
+        credentials: Option<Credentials>,
+        handshake: Option<Handshake>,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -67,7 +81,8 @@ impl Server {
         let serving = tokio::spawn(async move {
             let origins = Origins::new([], ["https://dash.example".to_owned()]);
             let access = Access { origins, credentials };
-            reflow_rest::serve(listener, served, &artifact(), access, limits, until).await
+            let endpoint = Endpoint::new(listener, handshake);
+            reflow_rest::serve(endpoint, served, &artifact(), access, limits, until).await
         });
         Self { address, cluster, end, serving }
     }

@@ -12,7 +12,7 @@ use reflow_env::ChildCommand;
 use reflow_executor::{Bandwidth, Executor, ExecutorOptions};
 use reflow_graph::Regions;
 use reflow_jobmanager::{Handle, JobManager, JobSpec, Role, StartMode};
-use reflow_protocol::deployment::{Artifact, ExecutorStart};
+use reflow_protocol::deployment::{Artifact, ArtifactTls, ExecutorStart};
 use reflow_stream::{Job, StreamEnv};
 use reflow_taskmanager::{Machine, Settings, TaskManager};
 use reflow_types::inspection::InspectionError;
@@ -169,6 +169,7 @@ impl Programs {
                 sha256: sha256(build),
                 len: executable(build).len() as u64,
                 http_port: HTTP_PORT,
+                tls: ArtifactTls::None,
             },
             target: TARGET.to_owned(),
             clock: context.host.clone(),

@@ -3,7 +3,7 @@
 use super::Finding;
 use crate::table::bytes;
 use reflow_config::{Config, options};
-use reflow_env::real::{BlockingStorage, Clock, Options};
+use reflow_env::real::{BlockingStorage, Clock};
 use reflow_env::{Location, PutMode, StoreError, StoreOp, StoreReply, StoreResult};
 use reflow_launch::{machine, storage, tls};
 use rustix::fs::statvfs;
@@ -21,6 +21,7 @@ const EARLIEST_MS: i64 = 1_767_225_600_000;
 pub(super) fn all(config: &Config) -> Vec<Finding> {
     let mut findings = ports(config);
     findings.push(encryption(config));
+    findings.push(encryption_of_rest(config));
     findings.extend(checkpoints(config));
     findings.push(clock());
     findings.push(descriptors());
@@ -79,12 +80,32 @@ fn port(key: &str, host: &str, port: u16) -> Finding {
 
 fn encryption(config: &Config) -> Finding {
     const SUBJECT: &str = "encryption between processes";
-    match tls::enable(config, &mut Options::default()) {
+    match tls::internal(config).map(|tls| tls.map(|tls| tls.fault())) {
         Err(error) => Finding::wrong(SUBJECT, error.to_string()),
-        Ok(()) if options::SECURITY_SSL_INTERNAL_ENABLED.get(config) => {
-            Finding::ok(SUBJECT, "on, and its certificate, key and CA can be read")
-        }
-        Ok(()) => Finding::ok(SUBJECT, "off (security.ssl.internal.enabled)"),
+        Ok(Some(Some(fault))) => Finding::wrong(SUBJECT, fault),
+        Ok(Some(None)) => Finding::ok(SUBJECT, "on, and its certificate, key and CA can be read"),
+        Ok(None) => Finding::ok(SUBJECT, "off (security.ssl.internal.enabled)"),
+    }
+}
+
+/// The JobManager's machine needs certificate and key, and those of clients the CA.
+fn encryption_of_rest(config: &Config) -> Finding {
+    const SUBJECT: &str = "encryption of REST";
+    if !options::SECURITY_SSL_REST_ENABLED.get(config) {
+        return Finding::ok(SUBJECT, "off (security.ssl.rest.enabled)");
+    }
+    let has_ca = options::SECURITY_SSL_REST_CA.get(config).is_some();
+    let is_served = options::SECURITY_SSL_REST_CERTIFICATE.get(config).is_some();
+    let client = if has_ca { tls::rest_client(config).map(drop) } else { Ok(()) };
+    let server = if is_served || !has_ca { tls::rest_server(config) } else { Ok(None) };
+    match client.and(server.map(|tls| tls.map(|tls| tls.fault()))) {
+        Err(error) => Finding::wrong(SUBJECT, error.to_string()),
+        Ok(Some(Some(fault))) => Finding::wrong(SUBJECT, fault),
+        Ok(Some(None)) => Finding::ok(SUBJECT, "on, and its certificate and key can be read"),
+        Ok(None) => Finding::ok(
+            SUBJECT,
+            "on for clients, and its CA can be read; the JobManager needs a certificate, too",
+        ),
     }
 }
 

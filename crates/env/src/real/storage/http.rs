@@ -1,10 +1,11 @@
-//! Reads objects of an HTTP server, `http://host:port/path`, whole or in ranges.
+//! Reads objects of an HTTP server, `http://host:port/path`, whole or in ranges. [`https`](super::https) has other schemes.
 //!
 //! Each request has a connection of its own. It may last as long as bytes arrive, so that a large object can be
 //! read over a slow network and a server that has stopped is noticed soon. Proxies are not used, because the
 //! server is a JobManager.
 
 use super::error::failed;
+use super::https::{HttpsClients, Scheme};
 use crate::store::{Location, StoreError};
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Empty};
@@ -24,17 +25,22 @@ const MAX_SILENCE: Duration = Duration::from_secs(10);
 
 /// Whether a location is an HTTP URL.
 pub(super) fn serves(at: &Location) -> bool {
-    at.0.starts_with("http://")
+    Scheme::of(&at.0).is_some()
 }
 
 /// Reads an object.
-pub(super) async fn get(at: &Location, range: Option<Range<u64>>) -> Result<Bytes, StoreError> {
-    Client { at, max_silence: MAX_SILENCE }.get(range).await
+pub(super) async fn get(
+    at: &Location,
+    range: Option<Range<u64>>,
+    https: &HttpsClients,
+) -> Result<Bytes, StoreError> {
+    Client { at, https, max_silence: MAX_SILENCE }.get(range).await
 }
 
 /// A request for one object.
 struct Client<'a> {
     at: &'a Location,
+    https: &'a HttpsClients,
     max_silence: Duration,
 }
 
@@ -42,6 +48,7 @@ impl Client<'_> {
     async fn get(&self, range: Option<Range<u64>>) -> Result<Bytes, StoreError> {
         let uri: Uri = self.at.0.parse().map_err(|error| self.failed(format!("is no URL: {error}")))?;
         let authority = uri.authority().ok_or_else(|| self.failed("has no host"))?.as_str();
+        let scheme = Scheme::of(&self.at.0).ok_or_else(|| self.failed("is not served by HTTP"))?;
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
         let mut request = Request::get(path).header(HOST, authority);
         if let Some(Range { start, end }) = range {
@@ -52,6 +59,8 @@ impl Client<'_> {
         }
         let request = request.body(Empty::<Bytes>::new()).map_err(|error| self.failed(error.to_string()))?;
         let stream = self.in_time(TcpStream::connect(authority)).await?;
+        let host = uri.host().unwrap_or_default();
+        let stream = self.in_time(self.https.open(scheme, host, stream)).await?;
         let (mut sender, connection) = self.in_time(http1::handshake(TokioIo::new(stream))).await?;
         // Dropping the set ends the connection.
         let mut connections = JoinSet::new();
@@ -151,7 +160,8 @@ mod tests {
             drop(stream);
             String::from_utf8(request[..len].to_vec()).unwrap()
         };
-        tokio::join!(get(&at, Some(2..5)), serve)
+        let https = HttpsClients::default();
+        tokio::join!(get(&at, Some(2..5), &https), serve)
     }
 
     #[track_caller]
@@ -208,11 +218,12 @@ mod tests {
         runtime.block_on(async {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let at = Location(format!("http://{}/x", listener.local_addr().unwrap()));
-            let impatient = Client { at: &at, max_silence: Duration::from_millis(1) };
+            let https = HttpsClients::default();
+            let impatient = Client { at: &at, https: &https, max_silence: Duration::from_millis(1) };
             let error = impatient.get(None).await.unwrap_err();
             assert!(error.to_string().contains("sent nothing for 1ms"), "{error}");
             drop(listener);
-            let error = get(&at, None).await.unwrap_err();
+            let error = get(&at, None, &https).await.unwrap_err();
             assert!(error.to_string().contains("refused"), "{error}");
         });
     }

@@ -2,7 +2,7 @@
 //!
 //! A [`Location`] names its store by scheme: a plain path or `file://` is the local file system, `memory://` the
 //! one store in memory that all clones of a [`Storage`] share, `s3://bucket/key` (feature `s3`) a bucket. What
-//! `http://host:port/path` names can only be read ([`http`]). The text
+//! `http://host:port/path` names can only be read ([`http`]), and so can `https://` and `internal+https://` ([`https`]). The text
 //! after `file://` is the path as it is, without percent decoding. Local files are written beside their
 //! place and moved or linked into it, so readers see whole objects only; what a crashed writer leaves behind is
 //! named `object#1` and is never listed ([`listing`] says what else is not).
@@ -11,6 +11,7 @@ mod blocking;
 mod concat;
 mod error;
 mod http;
+mod https;
 mod listing;
 mod place;
 #[cfg(feature = "s3")]
@@ -18,6 +19,7 @@ mod s3;
 mod upload;
 
 pub use blocking::BlockingStorage;
+pub use https::HttpsClients;
 pub use place::StorageOptions;
 pub(super) use upload::{Part, Uploads};
 
@@ -41,6 +43,7 @@ pub struct Storage {
     places: Arc<Places>,
     under_way: Arc<Semaphore>,
     left_out: Arc<listing::Named>,
+    https: HttpsClients,
 }
 
 impl Default for Storage {
@@ -55,7 +58,14 @@ impl Storage {
     pub fn new(options: StorageOptions) -> Self {
         let under_way = Arc::new(Semaphore::new(options.requests_under_way));
         let places = Arc::new(Places::new(options, Arc::new(InMemory::new())));
-        Self { places, under_way, left_out: Arc::default() }
+        Self { places, under_way, left_out: Arc::default(), https: HttpsClients::default() }
+    }
+
+    /// The same storage, which reads from HTTP servers with this TLS.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn with_https(self, https: HttpsClients) -> Self {
+        Self { https, ..self }
     }
 
     /// Fails for a location whose scheme is unknown or not part of this build. Sends no request to a store.
@@ -94,7 +104,7 @@ impl Storage {
 
     async fn get(&self, at: &Location, range: Option<Range<u64>>) -> Result<Bytes, StoreError> {
         if http::serves(at) {
-            return http::get(at, range).await;
+            return http::get(at, range, &self.https).await;
         }
         let Place { store, path } = self.places.find(at)?;
         let Some(range) = range else {
