@@ -1,8 +1,10 @@
 //! The arguments of the command line.
 
+mod certs;
 mod observe;
 mod savepoint;
 
+pub(crate) use certs::Certs;
 use clap::{Parser, Subcommand};
 pub(crate) use observe::{
     Checkpoints, Completions, Doctor, Exceptions, Graph, Logs, Man, Metrics, TaskManagers, Top,
@@ -106,6 +108,10 @@ pub(crate) enum Command {
     /// Reads the options as a JobManager or TaskManager does, and changes nothing: what it writes in the directory of checkpoints
     /// and in those for temporary files, it removes. Exits with 1 if something is wrong.
     Doctor(Doctor),
+    /// Make an authority and certificates for the TLS of a test cluster, and print the lines of config.yaml that use them.
+    ///
+    /// Connections between processes are then encrypted and admit only processes of the cluster, and REST is served at https://.
+    Certs(Certs),
     /// Print a script that completes this command line in a shell.
     ///
     /// For example, in bash: `source <(reflow completions bash)`.

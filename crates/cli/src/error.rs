@@ -96,6 +96,21 @@ pub(crate) enum CliError {
     DirectoryOfLines,
     #[error("cannot create {}: {cause}", .directory.display())]
     Directory { directory: PathBuf, cause: std::io::Error },
+    #[error(
+        "{} is there: name another directory, or give --renew to replace the certificates and keep the authority", .path.display()
+    )]
+    CertificateExists { path: PathBuf },
+    #[error("cannot write {}: {cause}", .path.display())]
+    NotWritten { path: PathBuf, cause: std::io::Error },
+    #[error(
+        "cannot read the authority's key from {}: {cause}\n  --renew needs the directory that `reflow certs` has made, with ca.key.",
+        .path.display()
+    )]
+    AuthorityKey { path: PathBuf, cause: String },
+    #[error("--host '{host}' is no name or address: leave out scheme and port")]
+    NoHost { host: String },
+    #[error("cannot make a certificate: {cause}")]
+    NoCertificate { cause: String },
     #[error("{0}")]
     Config(#[from] ConfigError),
     #[error("no job {name} in {}: {there}", .lib.display())]

@@ -61,6 +61,7 @@ fn carry_out(args: Args) -> Result<ExitCode, CliError> {
         Command::Leader(leader) => command::leader::run(&leader)?,
         Command::Config(config) => command::config::run(&config)?,
         Command::Doctor(doctor) => return command::doctor::run(&doctor),
+        Command::Certs(certs) => command::certs::run(&certs)?,
         Command::Completions(completions) => command::generate::completions(&completions)?,
         Command::Man(man) => command::generate::man(&man)?,
         Command::Run(run) => command::run::run(&run)?,

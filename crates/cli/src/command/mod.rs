@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub(crate) mod cancel;
+pub(crate) mod certs;
 pub(crate) mod checkpoints;
 pub(crate) mod config;
 pub(crate) mod doctor;
