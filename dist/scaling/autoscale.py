@@ -14,6 +14,7 @@ import argparse
 import json
 import math
 import pathlib
+import ssl
 import subprocess
 import sys
 import time
@@ -48,12 +49,20 @@ def load(rest):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rest", default="http://localhost:8081", help="the JobManager's REST API")
+    parser.add_argument("--ca-file", help="the authority of its certificate, for https://")
+    parser.add_argument("--token-file", help="a file with a token of rest.authentication.file")
     parser.add_argument("--min", type=int, default=1, help="the fewest TaskManagers")
     parser.add_argument("--max", type=int, default=4, help="the most TaskManagers")
     parser.add_argument("--target", type=float, default=0.7, help="how busy a subtask shall be, 0 to 1")
     parser.add_argument("--interval", type=float, default=5, help="seconds from one look to the next")
     parser.add_argument("--patience", type=int, default=6, help="rounds of low load before a TaskManager stops")
     options = parser.parse_args()
+    trust = ssl.create_default_context(cafile=options.ca_file)
+    opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=trust))
+    if options.token_file:
+        token = pathlib.Path(options.token_file).read_text().split()[0]
+        opener.addheaders.append(("Authorization", f"Bearer {token}"))
+    urllib.request.install_opener(opener)
     low = 0
     while True:
         try:
