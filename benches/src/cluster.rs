@@ -134,12 +134,31 @@ pub fn succeeded(command: &Command, status: io::Result<ExitStatus>) -> Result<()
     if status.success() { Ok(()) } else { Err(Error::NoFigure { program, output: status.to_string() }) }
 }
 
-/// Runs a bounded job with a JobManager and `task_managers` TaskManagers, each a process, to its end.
-pub fn run_to_end(job: &str, arguments: &[String], task_managers: u32, scratch: &Path) -> Result<(), Error> {
+/// Options that encrypt the connections between processes, with certificates in `scratch`.
+pub fn encrypted(scratch: &Path) -> Result<Vec<String>, Error> {
+    let mut certs = Command::new(binary("reflow"));
+    certs.arg("certs").arg(scratch.join("tls")).stderr(Stdio::null());
+    let program = "reflow certs".to_owned();
+    let made = certs.output().map_err(|source| Error::Start { program, source })?;
+    succeeded(&certs, Ok(made.status))?;
+    let lines = String::from_utf8_lossy(&made.stdout).into_owned();
+    let internal = lines.lines().filter(|line| line.starts_with("security.ssl.internal."));
+    Ok(internal.map(|line| format!("-D{}", line.replacen(": ", "=", 1))).collect())
+}
+
+/// Runs a bounded job with a JobManager and `task_managers` TaskManagers, each a process, to its end. `more` are options of all.
+pub fn run_to_end(
+    job: &str,
+    arguments: &[String],
+    task_managers: u32,
+    scratch: &Path,
+    more: &[String],
+) -> Result<(), Error> {
     let port = format!("-Djobmanager.rpc.port={}", free_port());
     let mut common = options(scratch);
     common.extend([port, "-Djobmanager.rpc.address=127.0.0.1".to_owned()]);
     common.push(format!("-Dio.tmp.dirs={}", scratch.display()));
+    common.extend_from_slice(more);
     let mut job_manager = Command::new(binary(job));
     job_manager.arg("jobmanager").args(&common);
     job_manager.args(["-Djobmanager.scheduler=adaptive", "-Dscheduler-mode=reactive"]).args(arguments);

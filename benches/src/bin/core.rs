@@ -26,6 +26,9 @@ struct Arguments {
     /// How many pairs compare max parallelism 32768 with 128.
     #[arg(long, default_value_t = 10)]
     pairs: usize,
+    /// Also over two processes with TLS between them.
+    #[arg(long)]
+    tls: bool,
 }
 
 fn main() -> ExitCode {
@@ -45,16 +48,23 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
     for workload in workloads {
         contenders.push(contender(workload, "loop", move || plain_loop(workload, events)));
         contenders.push(contender(workload, "p1", move || one_slot(workload, events, 128)));
-        contenders.push(contender(workload, "2proc", move || two_processes(workload, events)));
+        contenders
+            .push(contender(workload, "2proc", move || two_processes(workload, events, Between::Plain)));
+        if arguments.tls {
+            contenders.push(contender(workload, "2proc_tls", move || {
+                two_processes(workload, events, Between::Tls)
+            }));
+        }
     }
     let mut series = interleave(arguments.rounds, &mut contenders)?;
     let ratios: Vec<_> = series
-        .chunks(3)
+        .chunks(if arguments.tls { 4 } else { 3 })
         .flat_map(|of| {
-            [
-                of[1].over(&of[0], format!("{}_over_loop", of[1].metric)),
-                of[2].over(&of[0], format!("{}_over_loop", of[2].metric)),
-            ]
+            let over = |part: usize, base: usize, name: &str| {
+                of[part].over(&of[base], format!("{}_over_{name}", of[part].metric))
+            };
+            let encrypted = arguments.tls.then(|| over(3, 2, "2proc"));
+            [over(1, 0, "loop"), over(2, 0, "loop")].into_iter().chain(encrypted)
         })
         .collect();
     series.extend(ratios);
@@ -121,11 +131,22 @@ fn one_slot(workload: Workload, events: u64, max: u32) -> Result<f64, Error> {
     Ok(per_event_ns(cpu, events))
 }
 
+/// The connections between processes.
+#[derive(Clone, Copy)]
+enum Between {
+    Plain,
+    Tls,
+}
+
 /// The job on a JobManager and two TaskManagers with a slot each, all processes of their own.
-fn two_processes(workload: Workload, events: u64) -> Result<f64, Error> {
+fn two_processes(workload: Workload, events: u64, between: Between) -> Result<f64, Error> {
     let scratch = cluster::scratch()?;
     let arguments = job_arguments(workload, events, &scratch);
-    let (result, cpu) = cpu_of_children(|| cluster::run_to_end("core_job", &arguments, 2, &scratch));
+    let more = match between {
+        Between::Plain => Vec::new(),
+        Between::Tls => cluster::encrypted(&scratch)?,
+    };
+    let (result, cpu) = cpu_of_children(|| cluster::run_to_end("core_job", &arguments, 2, &scratch, &more));
     result?;
     check(workload, events, &scratch)?;
     Ok(per_event_ns(cpu, events))
