@@ -83,6 +83,13 @@ impl History {
         }
     }
 
+    /// Sets the message of the last root, whose consequences were not known when it was recorded.
+    pub fn explain(&mut self, message: &str) {
+        if let Some(entry) = self.entries.front_mut() {
+            entry.root.message = message.to_owned();
+        }
+    }
+
     /// Newest first.
     pub fn entries(&self) -> impl ExactSizeIterator<Item = &Entry> {
         self.entries.iter()

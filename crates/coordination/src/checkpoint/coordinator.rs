@@ -18,7 +18,7 @@ use reflow_protocol::command::{CheckpointCommand, SnapshotKind};
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::report::{SnapshotTiming, SubtaskEvent, SubtaskReport};
 use reflow_protocol::snapshot::{AfterBarrier, StateFormat, SubtaskState};
-use reflow_types::{CheckpointId, Instant, SubtaskId};
+use reflow_types::{CheckpointId, Instant, SubtaskId, VertexId};
 use std::collections::BTreeMap;
 
 /// The checkpoints of one job under one leadership.
@@ -356,12 +356,18 @@ impl Coordinator {
         self.retention.before_latest()
     }
 
-    /// The alternative to [`latest`](Self::latest), which cannot be read; `None` if there is no older checkpoint.
-    pub fn fallback(&self, damage: &str) -> Option<Fallback> {
-        let (latest, older) = (self.retention.latest()?, self.retention.before_latest()?);
+    /// [`latest`](Self::latest) and the checkpoints before it that have the very same state of a vertex, because its region
+    /// was being restarted, newest first. Damage of that state is damage of all of them.
+    pub fn with_latest_state_of(&self, vertex: VertexId) -> Vec<CheckpointId> {
+        self.retention.with_latest_state_of(vertex).map(|same| same.checkpoint).collect()
+    }
+
+    /// The alternative to the newest checkpoints, which cannot be read; `None` if there is no older one.
+    pub fn fallback(&self, unreadable: &[CheckpointId], damage: &str) -> Option<Fallback> {
+        let older = self.retention.latest_but(unreadable)?;
         let newer = self.stats.rejected.iter().filter(|(checkpoint, _)| *checkpoint > older.checkpoint);
         let mut damaged: Vec<(CheckpointId, String)> = newer.cloned().collect();
-        damaged.push((latest.checkpoint, damage.to_owned()));
+        damaged.extend(unreadable.iter().map(|checkpoint| (*checkpoint, damage.to_owned())));
         damaged.sort_by_key(|(checkpoint, _)| *checkpoint);
         Some(Fallback { damaged, older: older.into() })
     }

@@ -7,7 +7,7 @@
 
 use super::fallback::Older;
 use crate::manifest::Manifest;
-use reflow_types::CheckpointId;
+use reflow_types::{CheckpointId, VertexId};
 use std::collections::BTreeSet;
 
 /// A complete checkpoint from which the job can start.
@@ -83,6 +83,26 @@ impl Retention {
     /// The newest checkpoint that is not damaged.
     pub(super) fn latest(&self) -> Option<&Completed> {
         self.completed.last()
+    }
+
+    /// The newest checkpoint, and those before it that have the very same state of this vertex, newest first.
+    pub(super) fn with_latest_state_of(&self, vertex: VertexId) -> impl Iterator<Item = &Completed> {
+        let taken_in = move |completed: &Completed| {
+            let of_vertex = completed.manifest.vertices.iter().find(|state| state.vertex == vertex);
+            of_vertex.map(|state| state.taken_in)
+        };
+        let part = self.latest().and_then(taken_in);
+        let same = move |completed: &&Completed| part.is_some() && taken_in(completed) == part;
+        let (latest, older) = match &self.completed[..] {
+            [older @ .., latest] => (Some(latest), older),
+            [] => (None, &[][..]),
+        };
+        latest.into_iter().chain(older.iter().rev().take_while(same))
+    }
+
+    /// The newest checkpoint that is not one of these.
+    pub(super) fn latest_but(&self, damaged: &[CheckpointId]) -> Option<&Completed> {
+        self.completed.iter().rev().find(|completed| !damaged.contains(&completed.checkpoint))
     }
 
     /// The checkpoint before the newest.

@@ -8,20 +8,19 @@ use crate::event::Event;
 use crate::exceptions::Exception;
 use crate::rescale::TriggerCause;
 use crate::restart::{Cause, LostExecutorRestart, Verdict};
-use reflow_graph::RegionIndex;
+use reflow_graph::{RegionIndex, VertexIndex};
 use reflow_protocol::failure::{Failure, Fault};
 use reflow_protocol::report::{SubtaskEvent, SubtaskReport};
-use reflow_types::{ExecutorId, Instant, SubtaskId};
+use reflow_types::{CheckpointId, ExecutorId, Instant, SubtaskId};
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 /// A failure that ends the current attempt.
 pub(super) struct Failed {
     exception: Exception,
     cause: Cause,
     permanent: bool,
-    /// Whether the checkpoint that the attempt restores is damaged.
-    damage: bool,
+    /// The vertex whose state cannot be read, if the checkpoint that the attempt restores is damaged.
+    damage: Option<VertexIndex>,
     /// Whether a connection has broken in a running attempt. Most likely the process at its other end is lost,
     /// and the JobManager will detect that soon.
     loss_expected: bool,
@@ -45,7 +44,7 @@ pub(super) fn of_event(ctx: &mut Context, now: Instant, event: &Event) -> Option
             let regions = regions.map(|region| BTreeSet::from([region]));
             let ran = ctx.has_run(regions.as_ref());
             let exception = ctx.exception(now, Some(*subtask), failure);
-            let damage = is_damage(ctx, *subtask, failure);
+            let damage = damaged_vertex(ctx, *subtask, failure);
             if let Some(attempt) = &mut ctx.attempt {
                 attempt.advance(now, *subtask, SubtaskStatus::Failed);
             }
@@ -85,8 +84,12 @@ pub(super) fn of_checkpoints(ctx: &Context, now: Instant, reason: &str) -> Faile
 /// Handles a failure by the restart strategy.
 pub(super) fn handle(ctx: &mut Context, now: Instant, failed: Failed) -> Next {
     let Failed { exception, cause, permanent, damage, loss_expected, regions } = failed;
-    if damage {
-        return go_back(ctx, now, exception);
+    if let Some(vertex) = damage {
+        // The restart strategy does not apply, because there are only a few checkpoints to go back to.
+        let damage = exception.message.clone();
+        ctx.failures.record(exception);
+        ctx.begin_rescale_record(now, TriggerCause::RecoverableFailover);
+        return Next::Restart(Restart::Damage { vertex, damage });
     }
     let message = exception.summary();
     ctx.failures.record(exception);
@@ -126,53 +129,59 @@ pub(super) fn note_concurrent(ctx: &mut Context, now: Instant, event: &Event) ->
     lost
 }
 
-/// Whether a subtask could not read its state from the checkpoint that the attempt restores, if that is the
-/// latest one. Unavailable storage is not damage; the same checkpoint is tried again.
-fn is_damage(ctx: &Context, subtask: SubtaskId, failure: &Failure) -> bool {
-    let Some(attempt) = &ctx.attempt else { return false };
-    let restoring = attempt.subtasks().get(&subtask).is_some_and(|s| s.status == SubtaskStatus::Deploying);
-    let latest = ctx.coordinator.latest().map(|latest| latest.checkpoint);
+/// The vertex of a subtask that could not read its state from the checkpoint that the attempt restores, if that is
+/// the latest one. Unavailable storage is not damage; the same checkpoint is tried again.
+fn damaged_vertex(ctx: &Context, subtask: SubtaskId, failure: &Failure) -> Option<VertexIndex> {
+    let attempt = ctx.attempt.as_ref()?;
+    let record = attempt.subtasks().get(&subtask)?;
+    let latest = ctx.coordinator.latest()?.checkpoint;
+    let restoring = record.status == SubtaskStatus::Deploying;
     // Checkpoints that have completed since its region was deployed have the same state of the region.
-    let region = attempt.subtasks().get(&subtask).map(|record| ctx.demand.regions().region(record.vertex));
-    let is_absent = region.is_some_and(|region| ctx.coordinator.absent().contains(&region));
-    let reads_latest = attempt.restored() == latest || is_absent;
-    restoring && failure.fault == Fault::Damage && latest.is_some() && reads_latest
+    let is_absent = ctx.coordinator.absent().contains(&ctx.demand.regions().region(record.vertex));
+    let reads_latest = attempt.restored() == Some(latest) || is_absent;
+    (restoring && failure.fault == Fault::Damage && reads_latest).then_some(record.vertex)
 }
 
-/// The latest checkpoint is damaged. The next attempt begins from the previous one, if no sink has committed
-/// output that would be written again, or the user allows that. The restart strategy does not apply, because
-/// there are only a few checkpoints to go back to.
-fn go_back(ctx: &mut Context, now: Instant, mut exception: Exception) -> Next {
+/// The latest checkpoint has damaged state of a vertex. The next attempt begins from an older one, if no sink has
+/// committed output that would be written again, or the user allows that. Returns why the job fails, if it does.
+///
+/// Called when the outcome of every checkpoint is known: one without the vertex's region may have been on its way to
+/// storage when the damage was found, and it has the same damage.
+pub(super) fn go_back(ctx: &mut Context, vertex: VertexIndex, damage: &str) -> Option<String> {
     let committing: Vec<&str> = ctx.demand.job().committing_sinks().collect();
-    let damage = exception.message.clone();
-    let fallback = ctx.coordinator.fallback(&damage);
+    let vertex = ctx.demand.job().vertex(vertex);
+    let damaged = ctx.coordinator.with_latest_state_of(vertex.id);
+    let fallback = ctx.coordinator.fallback(&damaged, damage);
     let decision = fallback.map(|fallback| fallback.decide(&committing, ctx.settings.allow_replay));
-    match decision {
-        Some(fallback::Decision::GoBack(warning)) => {
-            ctx.coordinator.reject_latest(&damage);
-            ctx.warnings.push(warning.clone());
-            exception.message.clone_from(&warning);
-            ctx.failures.record(exception);
-            ctx.begin_rescale_record(now, TriggerCause::RecoverableFailover);
-            let (backoff, until) = (Duration::ZERO, BackoffEnd::Elapsed);
-            Next::Restart(Restart::Failure { backoff, until, error: warning, regions: None })
-        }
-        Some(fallback::Decision::Ask(question)) => {
-            exception.message.clone_from(&question);
-            ctx.failures.record(exception);
-            Next::Fail(question)
-        }
+    let (message, goes_back) = match decision {
+        Some(fallback::Decision::GoBack(warning)) => (warning, true),
+        Some(fallback::Decision::Ask(question)) => (question, false),
         // The job does not start without its state by itself.
-        None => {
-            exception.message = format!(
-                "the only checkpoint that there is cannot be read: {damage}. Put the object back and start the job \
-                 again, or begin anew with --fresh"
-            );
-            let message = exception.message.clone();
-            ctx.failures.record(exception);
-            Next::Fail(message)
-        }
+        None => (nothing_older(&damaged, &vertex.name, damage), false),
+    };
+    ctx.failures.explain(&message);
+    if !goes_back {
+        return Some(message);
     }
+    for _ in &damaged {
+        ctx.coordinator.reject_latest(damage);
+    }
+    ctx.lineage.count_restart();
+    ctx.warnings.push(message);
+    None
+}
+
+fn nothing_older(damaged: &[CheckpointId], vertex: &str, damage: &str) -> String {
+    let ids: Vec<String> = damaged.iter().rev().map(ToString::to_string).collect();
+    let what = match &ids[..] {
+        [] | [_] => "the only checkpoint that there is cannot be read".to_owned(),
+        [older @ .., last] => format!(
+            "the only checkpoints that there are, {} and {last}, have the same state of '{vertex}', which cannot be \
+             read",
+            older.join(", ")
+        ),
+    };
+    format!("{what}: {damage}. Put the object back and start the job again, or begin anew with --fresh")
 }
 
 fn lost(ctx: &Context, now: Instant, executor: ExecutorId, reason: &str) -> Exception {

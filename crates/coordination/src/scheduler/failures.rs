@@ -33,6 +33,11 @@ impl Failures {
         self.history.record_concurrent(exception);
     }
 
+    /// Sets the message of the last failure, once its consequences are decided.
+    pub(super) fn explain(&mut self, message: &str) {
+        self.history.explain(message);
+    }
+
     pub(super) fn history(&self) -> &History {
         &self.history
     }

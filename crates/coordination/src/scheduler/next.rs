@@ -4,7 +4,7 @@ use super::rescale_plan::Plan;
 use crate::action::EndState;
 use crate::checkpoint::Purpose;
 use crate::manifest;
-use reflow_graph::RegionIndex;
+use reflow_graph::{RegionIndex, VertexIndex};
 use reflow_types::Instant;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -60,6 +60,13 @@ pub(super) enum Restart {
     NotAdopted,
     /// Regions of it have failed, and cannot restart while the others run on.
     NotByRegion,
+    /// The state of a vertex in the latest checkpoint is damaged. Whether the job goes back to an older one is decided
+    /// when the outcome of every checkpoint is known.
+    Damage {
+        vertex: VertexIndex,
+        /// The damage, which names the object.
+        damage: String,
+    },
     /// It failed.
     Failure {
         /// The delay of the restart strategy.
@@ -132,7 +139,8 @@ impl Next {
     /// The error for the history of states, if a failure is the cause.
     pub(super) fn error(&self) -> Option<&str> {
         match self {
-            Next::Restart(Restart::Failure { error, .. }) | Next::Fail(error) => Some(error),
+            Next::Restart(Restart::Failure { error, .. } | Restart::Damage { damage: error, .. })
+            | Next::Fail(error) => Some(error),
             _ => None,
         }
     }

@@ -82,9 +82,10 @@ pub(super) fn step(from: State, next: Next, ctx: &mut Context, now: Instant) -> 
             S::Canceling(Canceling::new(ctx, now, from.into_cancellation()))
         }
 
-        (S::Executing(_) | S::Rescaling(_) | S::StopWithSavepoint(_), Next::Fail(reason)) => {
-            S::Failing(Failing::new(ctx, now, reason))
-        }
+        (
+            S::Executing(_) | S::Rescaling(_) | S::Restarting(_) | S::StopWithSavepoint(_),
+            Next::Fail(reason),
+        ) => S::Failing(Failing::new(ctx, now, reason)),
 
         (S::CreatingExecutionGraph(_), Next::Stop(how @ Stop::Deployed(_)))
         | (S::Executing(_) | S::Rescaling(_), Next::Stop(how @ (Stop::Snapshot(..) | Stop::SuspendAtOnce))) => {

@@ -1,7 +1,8 @@
 //! Restarting: the attempt is being cancelled, and the next one follows from the last complete checkpoint.
 //!
 //! The next attempt waits for the backoff, for all executors of this one, and for storage to report the outcome
-//! of the pending checkpoint, which may be the last complete one.
+//! of the pending checkpoint, which may be the last complete one. If that one is damaged, the job goes back to an older
+//! one or fails.
 
 use crate::action::EndState;
 use crate::event::Event;
@@ -9,6 +10,7 @@ use crate::scheduler::cancellation::Cancellation;
 use crate::scheduler::context::Context;
 use crate::scheduler::failure;
 use crate::scheduler::next::{BackoffEnd, Next, Restart};
+use reflow_graph::VertexIndex;
 use reflow_types::Instant;
 use std::time::Duration;
 
@@ -19,10 +21,13 @@ pub(in crate::scheduler) struct Restarting {
     /// The parallelism for which a rescale has ended the attempt. The next one is deployed without waiting for
     /// more slots.
     target: Option<Vec<u32>>,
+    /// The vertex whose state in the latest checkpoint is damaged, with the damage.
+    damage: Option<(VertexIndex, String)>,
 }
 
 impl Restarting {
     pub(in crate::scheduler) fn new(ctx: &mut Context, now: Instant, why: Restart) -> Self {
+        let mut damaged = None;
         let (backoff, until, target) = match why {
             Restart::Failure { backoff, until, .. } => {
                 ctx.lineage.count_restart();
@@ -32,9 +37,14 @@ impl Restarting {
                 ctx.lineage.count_rescale();
                 (Duration::ZERO, BackoffEnd::Elapsed, ctx.plan().map(|plan| plan.vertices))
             }
+            Restart::Damage { vertex, damage } => {
+                damaged = Some((vertex, damage));
+                (Duration::ZERO, BackoffEnd::Elapsed, None)
+            }
             Restart::NotAdopted | Restart::NotByRegion => (Duration::ZERO, BackoffEnd::Elapsed, None),
         };
-        Self { cancellation: Cancellation::begin(ctx, now), not_before: now + backoff, until, target }
+        let (cancellation, not_before) = (Cancellation::begin(ctx, now), now + backoff);
+        Self { cancellation, not_before, until, target, damage: damaged }
     }
 
     pub(in crate::scheduler) fn into_cancellation(self) -> Cancellation {
@@ -63,6 +73,11 @@ impl Restarting {
         let canceled = self.cancellation.advance(ctx, now);
         if !canceled || !ctx.coordinator.is_settled() || now < self.not_before {
             return Next::Stay;
+        }
+        if let Some((vertex, damage)) = self.damage.take()
+            && let Some(reason) = failure::go_back(ctx, vertex, &damage)
+        {
+            return Next::Fail(reason);
         }
         let plan = ctx.plan().map(|plan| plan.vertices);
         let as_planned = plan.is_some() && plan == self.target;

@@ -2,7 +2,7 @@
 
 use super::fixtures::{fixed, reactive, reported, seconds, three_pipelines, two_pipelines};
 use super::world::{Faults, World};
-use crate::checkpoint::stats::Status;
+use crate::checkpoint::{self, stats::Status};
 use crate::event::{Event, RequestId};
 use crate::scheduler::{JobStatus, Settings, StateName};
 use reflow_graph::JobGraph;
@@ -12,9 +12,13 @@ use reflow_types::ExecutorId;
 
 /// Pipelines with parallelism 1, each on an executor of its own. They need all of these slots and wait for them.
 fn running(job: JobGraph) -> World {
+    running_with(job, reactive().checkpoints.retained)
+}
+
+fn running_with(job: JobGraph, retained: usize) -> World {
     let mut settings = fixed(1);
     settings.resource_wait_timeout = Some(seconds(300));
-    settings.checkpoints = reactive().checkpoints;
+    settings.checkpoints = checkpoint::Settings { retained, ..reactive().checkpoints };
     let pipelines = (job.vertices.len() - 1) / 2;
     let mut world = World::with_job(settings, job, None);
     for _ in 0..pipelines {
@@ -209,4 +213,84 @@ fn damage_of_an_absent_regions_state_is_damage_of_the_latest_checkpoint() {
     world.run();
     let log = world.take_log();
     assert!(log.contains("cancel 1 on") || log.contains("end Failed"), "{log}");
+}
+
+/// The second region is being deployed for the last time of several, and checkpoints without it are complete. Returns the
+/// last one in which it took part.
+fn away(retained: usize) -> (World, u64) {
+    let mut world = running_with(two_pipelines(), retained);
+    let last = world.scheduler.view().latest.expect("many are complete").checkpoint.0;
+    world.fail_subtask_of(3, Fault::User);
+    world.faults = Faults { never_run: true, ..Faults::default() };
+    world.pass(seconds(5));
+    world.faults = Faults::default();
+    world.take_log();
+    (world, last)
+}
+
+#[test]
+fn checkpoints_with_the_same_state_of_a_region_are_damaged_together() {
+    let (mut world, last) = away(10);
+    let newest = world.scheduler.view().latest.expect("one is complete").checkpoint.0;
+    assert!(newest > last + 2);
+    world.fail_subtask_of(3, Fault::Damage);
+    world.run();
+    let log = world.take_log();
+    let deployed = lines(&log, "deploy");
+    assert!(
+        matches!(&deployed[..], [one] if one.ends_with(&format!("from checkpoint {}", last - 1))),
+        "{log}"
+    );
+    let view = world.scheduler.view();
+    let warning = view.warnings.last().expect("the job has gone back");
+    for damaged in last..=newest {
+        assert!(warning.contains(&format!("checkpoint {damaged} cannot be read")), "{warning}");
+    }
+    let root = &view.exceptions.entries().next().expect("the damage").root;
+    assert_eq!(&root.message, warning);
+    assert_eq!(view.checkpoints.rejected.len() as u64, newest - last + 1);
+}
+
+#[test]
+fn a_job_fails_if_all_checkpoints_have_the_same_damaged_state_of_a_region() {
+    let (mut world, last) = away(3);
+    let newest = world.scheduler.view().latest.expect("one is complete").checkpoint.0;
+    assert!(newest > last + 2);
+    world.fail_subtask_of(3, Fault::Damage);
+    world.run();
+    let log = world.take_log();
+    let text = format!(
+        "checkpoints that there are, {}, {} and {newest}, have the same state of 'source 2'",
+        newest - 2,
+        newest - 1
+    );
+    assert!(log.contains("end Failed") && log.contains(&text), "{log}");
+}
+
+/// It is as damaged, because it has the region's state from the damaged one.
+#[test]
+fn a_job_goes_back_when_the_outcome_of_the_checkpoint_under_way_is_known() {
+    let (mut world, last) = away(10);
+    while !matches!(world.events.front(), Some(Event::ManifestStored { .. })) {
+        match world.events.pop_front() {
+            Some(event) => world.send(event),
+            None => {
+                world.now = world.now.max(world.scheduler.next_wakeup().expect("a checkpoint is due"));
+                world.send(Event::Tick);
+            }
+        }
+    }
+    let pending = world.scheduler.view().latest.expect("one is complete").checkpoint.0 + 1;
+    world.take_log();
+    world.fail_subtask_of(3, Fault::Damage);
+    assert_eq!(world.state(), StateName::Restarting);
+    world.run();
+    let log = world.take_log();
+    let deployed = lines(&log, "deploy");
+    assert!(
+        matches!(&deployed[..], [one] if one.ends_with(&format!("from checkpoint {}", last - 1))),
+        "{log}"
+    );
+    let warning = world.scheduler.view().warnings.last().expect("the job has gone back").clone();
+    assert!(warning.contains(&format!("checkpoint {pending} cannot be read")), "{warning}");
 }
