@@ -8,7 +8,7 @@
 //! Pure: reports and what the leader knows go in, a [`Decision`] comes out.
 
 use crate::checkpoint::Completed;
-use reflow_graph::{ExecutionGraph, JobGraph};
+use reflow_graph::{ExecutionGraph, JobGraph, subtask_name};
 use reflow_protocol::adoption::{
     AttemptReport, ReaderReport, ReportedStatus, RescaleProgress, TakenCheckpoint,
 };
@@ -85,7 +85,7 @@ pub fn check_report(report: &AttemptReport) -> Result<(), String> {
     let mut seen = BTreeSet::new();
     for (_, _, subtask) in report.graph.subtasks() {
         if subtask.id.0 >= IMPLAUSIBLE || !seen.insert(subtask.id) {
-            return Err(format!("no leader has deployed subtask {} like that", subtask.id));
+            return Err("no leader has deployed its subtasks like that".to_owned());
         }
     }
     Ok(())
@@ -193,31 +193,39 @@ impl Adopted {
         if report.graph != self.graph {
             return Err(format!("executor {executor} has another graph of it"));
         }
-        self.take_subtasks(executor, report)?;
+        self.take_subtasks(executor, report, known.job)?;
         self.take_checkpoints(executor, report, known.latest)?;
         self.readers.extend(report.readers.iter().cloned());
         Ok(())
     }
 
-    fn take_subtasks(&mut self, executor: ExecutorId, report: &AttemptReport) -> Result<(), String> {
+    fn take_subtasks(
+        &mut self,
+        executor: ExecutorId,
+        report: &AttemptReport,
+        job: &JobGraph,
+    ) -> Result<(), String> {
         let status: BTreeMap<SubtaskId, ReportedStatus> = report.subtasks.iter().copied().collect();
         let of_graph = self.graph.subtasks().filter(|(_, _, subtask)| subtask.slot.executor == executor);
-        for (_, _, subtask) in of_graph {
-            let id = subtask.id;
-            match status.get(&id) {
-                Some(ReportedStatus::Running) => {}
-                Some(ReportedStatus::Ended) => drop(self.ended.insert(id)),
-                Some(ReportedStatus::Deploying) => return Err(format!("subtask {id} was being deployed")),
-                Some(ReportedStatus::Finished) => return Err(format!("subtask {id} has finished")),
-                Some(ReportedStatus::Failed) => {
-                    return Err(format!("subtask {id} or another of its executor has failed"));
+        for (vertex, index, subtask) in of_graph {
+            let problem = match status.get(&subtask.id) {
+                Some(ReportedStatus::Running) => continue,
+                Some(ReportedStatus::Ended) => {
+                    self.ended.insert(subtask.id);
+                    continue;
                 }
-                None => return Err(format!("subtask {id} does not run on executor {executor}")),
-            }
+                Some(ReportedStatus::Deploying) => "was being deployed".to_owned(),
+                Some(ReportedStatus::Finished) => "has finished".to_owned(),
+                Some(ReportedStatus::Failed) => "or another subtask of its executor has failed".to_owned(),
+                None => format!("does not run on executor {executor}"),
+            };
+            let parallelism = self.graph.vertex(vertex).parallelism();
+            let name = subtask_name(&job.vertex(vertex).name, index, parallelism);
+            return Err(format!("{name} {problem}"));
         }
-        match report.subtasks.iter().find(|(id, _)| self.graph.find(*id).is_none()) {
-            Some((id, _)) => Err(format!("subtask {id} of executor {executor} is not in its graph")),
-            None => Ok(()),
+        match report.subtasks.iter().all(|(id, _)| self.graph.find(*id).is_some()) {
+            false => Err(format!("executor {executor} runs a subtask that is not in its graph")),
+            true => Ok(()),
         }
     }
 

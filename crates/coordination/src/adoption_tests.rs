@@ -205,8 +205,10 @@ fn an_attempt_that_is_not_whole_or_was_changing_ends() {
     let cases: [(&str, Change); 8] = [
         ("runs attempt 3.1", |report| report.attempt.number = AttemptNumber(1)),
         ("another graph", |report| report.graph.vertices[0].subtasks[0].id = SubtaskId(99)),
-        ("subtask 4 does not run", |report| report.subtasks.truncate(1)),
-        ("subtask 99 of executor", |report| report.subtasks.push((SubtaskId(99), ReportedStatus::Running))),
+        ("v (2/2) does not run on executor", |report| report.subtasks.truncate(1)),
+        ("runs a subtask that is not in its graph", |report| {
+            report.subtasks.push((SubtaskId(99), ReportedStatus::Running))
+        }),
         ("was being deployed", |report| report.subtasks[0].1 = ReportedStatus::Deploying),
         ("has finished", |report| report.subtasks[0].1 = ReportedStatus::Finished),
         ("failed", |report| report.subtasks[0].1 = ReportedStatus::Failed),

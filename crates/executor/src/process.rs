@@ -511,10 +511,9 @@ impl Executor {
     fn watch_memory(&mut self, now: Instant, out: &mut Vec<Output>) {
         let metrics = self.slots().metrics(now);
         let largest = metrics.iter().max_by_key(|subtask| subtask.state_bytes);
-        let used = (self.options.memory)();
-        let Some(message) = watch::out_of_memory(used, self.options.start.memory_limit, largest) else {
-            return;
-        };
+        let state = largest.map(|largest| (self.name_of(largest.subtask), largest.state_bytes));
+        let (used, limit) = ((self.options.memory)(), self.options.start.memory_limit);
+        let Some(message) = watch::out_of_memory(used, limit, state) else { return };
         // Also where no subtask can fail any more: the next executor's slots wait, or it would happen again at once.
         self.job_manager.send(out, &FromExecutor::Report(ExecutorReport::MemoryExhausted));
         let deployed = self.running.as_ref().and_then(|running| running.subtasks.keys().next());

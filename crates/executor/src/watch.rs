@@ -66,15 +66,12 @@ pub(super) fn with_steps(
     metrics.map(counted).collect()
 }
 
-/// The reason of the exit, if the process uses more memory than its limit.
-pub(super) fn out_of_memory(
-    used: u64,
-    limit: Option<u64>,
-    largest: Option<&SubtaskMetrics>,
-) -> Option<String> {
+/// The reason of the exit, if the process uses more memory than its limit. `largest` is the subtask with the most state, with
+/// the bytes of that.
+pub(super) fn out_of_memory(used: u64, limit: Option<u64>, largest: Option<(String, u64)>) -> Option<String> {
     let (mib, limit) = (1 << 20, limit.filter(|limit| used > *limit)?);
-    let state = largest.map_or(String::new(), |largest| {
-        format!("; the state of subtask {} takes {} MiB of it", largest.subtask, largest.state_bytes / mib)
+    let state = largest.map_or(String::new(), |(subtask, bytes)| {
+        format!("; the state of {subtask} takes {} MiB of it", bytes / mib)
     });
     Some(format!(
         "the process uses {} MiB of memory, its limit is {} MiB{state}: raise taskmanager.memory.process.size or \
@@ -174,10 +171,9 @@ mod tests {
         assert_eq!(out_of_memory(1 << 40, None, None), None);
         let why = out_of_memory(300 << 20, Some(256 << 20), None).unwrap();
         assert!(why.starts_with("the process uses 300 MiB of memory, its limit is 256 MiB: raise"), "{why}");
-        let largest =
-            SubtaskMetrics { subtask: SubtaskId(4), state_bytes: 9 << 20, ..SubtaskMetrics::default() };
-        let why = out_of_memory(300 << 20, Some(256 << 20), Some(&largest)).unwrap();
-        assert!(why.contains("; the state of subtask 4 takes 9 MiB of it: raise"), "{why}");
+        let largest = ("count (2/4)".to_owned(), 9 << 20);
+        let why = out_of_memory(300 << 20, Some(256 << 20), Some(largest)).unwrap();
+        assert!(why.contains("; the state of count (2/4) takes 9 MiB of it: raise"), "{why}");
     }
 
     #[test]

@@ -105,6 +105,18 @@ impl ExecutionGraph {
     pub fn find(&self, id: SubtaskId) -> Option<(VertexIndex, SubtaskIndex, &Subtask)> {
         self.subtasks().find(|(_, _, subtask)| subtask.id == id)
     }
+
+    /// A subtask as users know it, see [`subtask_name`]; `None` if it is not in this graph.
+    pub fn name_of(&self, job: &JobGraph, id: SubtaskId) -> Option<String> {
+        let (vertex, index, _) = self.find(id)?;
+        Some(subtask_name(&job.vertex(vertex).name, index, self.vertex(vertex).parallelism()))
+    }
+}
+
+/// A subtask as users know it, in texts as in Flink: `Window (2/4)` is the second of four. Its id is for names of objects and
+/// says nothing to them.
+pub fn subtask_name(vertex: &str, index: SubtaskIndex, parallelism: u32) -> String {
+    format!("{vertex} ({}/{parallelism})", index.0 + 1)
 }
 
 /// The receivers, of `to`, to which a sender, of `from`, has a channel.

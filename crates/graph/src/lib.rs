@@ -9,7 +9,7 @@ pub mod job;
 pub mod regions;
 pub mod state;
 
-pub use execution::{ExecutionGraph, ExecutionVertex, Move, Subtask};
+pub use execution::{ExecutionGraph, ExecutionVertex, Move, Subtask, subtask_name};
 pub use job::{Edge, EdgeId, GraphError, JobGraph, Operator, Shipping, SideOutput, Vertex, VertexIndex};
 pub use regions::{RegionIndex, Regions};
 pub use state::{DeclaredList, DeclaredState, StateKind};

@@ -251,7 +251,8 @@ impl Coordinator {
             self.retention.know_object(below(&pending.data, object));
         }
         if let Some(fault) = deployed.fault(subtask, &state) {
-            self.give_up(now, FailureCause::Other, format!("subtask {subtask}: {fault}"), &mut out);
+            let reason = format!("{}: {fault}", deployed.name_of(participant));
+            self.give_up(now, FailureCause::Other, reason, &mut out);
             self.advance(now, &mut out);
             return out;
         }
@@ -283,8 +284,8 @@ impl Coordinator {
         if let (Some(pending), Some(deployed)) =
             (self.pending.as_ref().filter(|p| current(p)), &self.deployed)
         {
-            let vertex = &deployed.vertices()[usize::from(pending.participants[&subtask].vertex.0)].name;
-            let reason = format!("subtask {subtask} of '{vertex}' could not write its part: {reason}");
+            let subtask = deployed.name_of(&pending.participants[&subtask]);
+            let reason = format!("{subtask} could not write its part: {reason}");
             self.give_up(now, FailureCause::Storage, reason, &mut out);
             self.advance(now, &mut out);
         }

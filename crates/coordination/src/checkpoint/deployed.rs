@@ -7,7 +7,7 @@ use super::pending::Pending;
 use super::retention::Completed;
 use super::{Identity, Participant};
 use crate::manifest::{Ending, Lineage, Manifest, OwnedRuns, VertexState, below, wire};
-use reflow_graph::{ExecutionGraph, JobGraph, RegionIndex, Regions, Vertex, VertexIndex};
+use reflow_graph::{ExecutionGraph, JobGraph, RegionIndex, Regions, Vertex, VertexIndex, subtask_name};
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::snapshot::{KeyedState, SubtaskState};
 use reflow_types::{
@@ -216,6 +216,13 @@ impl Deployed {
     /// The vertices, without their state.
     pub(super) fn vertices(&self) -> &[VertexState] {
         &self.vertices
+    }
+
+    /// A subtask as users know it.
+    pub(super) fn name_of(&self, participant: &Participant) -> String {
+        let of_vertex = self.participants.values().filter(|other| other.vertex == participant.vertex);
+        let vertex = &self.vertices[usize::from(participant.vertex.0)].name;
+        subtask_name(vertex, participant.index, of_vertex.count() as u32)
     }
 
     /// The error of an acknowledgement, if it is invalid.

@@ -87,7 +87,7 @@ fn requests_wait_for_the_one_under_way_and_the_most_pressing_goes_first() {
 fn a_checkpoint_that_is_declined_or_late_fails_and_the_next_is_tried() {
     let mut f = Fixture::new(settings());
     f.request(Purpose::User, 1);
-    let reason = "subtask 2 of 'count' could not write its part: no room";
+    let reason = "count (1/1) could not write its part: no room";
     let failed = |n, reason: &str| {
         format!("abandon {n} at /chk-{n}/_metadata\nabort {n}\nanswer {n}: {reason}\nfailed {n}: {reason}")
     };
@@ -187,7 +187,7 @@ fn only_periodic_failures_in_a_row_are_too_many() {
     f.request(Purpose::Savepoint, 1);
     assert_eq!(failed(&mut f, 2), None);
     f.at(200).tick();
-    let reason = "subtask 2 of 'count' could not write its part: no room";
+    let reason = "count (1/1) could not write its part: no room";
     let message = format!("2 checkpoints in a row have failed, 1 are tolerated; the last one, 3: {reason}");
     assert_eq!(failed(&mut f, 3), Some(message));
     f.at(300).tick();
@@ -219,7 +219,7 @@ fn an_acknowledgement_that_cannot_be_is_refused() {
     let run = |offset, len| Run { table: 0, segment: 3, full: true, offset, len };
     let keyed =
         |runs| KeyedState { groups: KeyGroupSet::all(max()), object: Some("o".into()), runs, bytes: 10 };
-    for (subtask, keyed, reason) in [
+    for (subtask, keyed, fault) in [
         (COUNTER, keyed(vec![run(1, 10)]), "a run ends at 1 + 10 of 10 bytes"),
         (COUNTER, keyed(vec![run(u64::MAX, 10)]), "a run ends at 18446744073709551615 + 10 of 10 bytes"),
         (COUNTER, KeyedState { object: None, ..keyed(vec![run(0, 10)]) }, "it wrote runs without an object"),
@@ -233,7 +233,8 @@ fn an_acknowledgement_that_cannot_be_is_refused() {
         let mut f = Fixture::new(settings());
         f.request(Purpose::User, 1);
         let text = f.acknowledge_with(1, subtask, Some(keyed));
-        assert!(text.ends_with(&format!("failed 1: subtask {subtask}: {reason}")), "{text}");
+        let name = if subtask == COUNTER { "count (1/1)" } else { "read (1/1)" };
+        assert!(text.ends_with(&format!("failed 1: {name}: {fault}")), "{text}");
     }
 }
 

@@ -28,7 +28,7 @@ impl Executor {
         for other in &regions {
             let mut subtasks = running.subtasks.keys().copied();
             let of_other = subtasks.find(|id| running.region_of(&self.regions, *id) == Some(*other));
-            let message = format!("its deployment has failed with that of subtask {subtask}");
+            let message = format!("its deployment has failed with that of {}", self.name_of(subtask));
             let failure = Failure { fault: reports[0].1.fault, operator: String::new(), message };
             reports.extend(of_other.map(|subtask| (subtask, failure)));
         }
@@ -37,6 +37,14 @@ impl Executor {
             self.report(SubtaskReport { attempt, subtask, event: SubtaskEvent::Failed(failure) }, out);
         }
         self.end_regions(&regions);
+    }
+
+    /// A subtask as users know it.
+    pub(super) fn name_of(&self, subtask: SubtaskId) -> String {
+        let next = self.running.iter().filter_map(|running| running.next.as_ref()).map(|next| &next.graph);
+        let mut graphs = self.running.iter().map(|running| &running.record.graph).chain(next);
+        let name = graphs.find_map(|graph| graph.name_of(&self.options.job.graph, subtask));
+        name.unwrap_or_else(|| "another subtask".to_owned())
     }
 
     /// Fails the attempt because a new owner of key groups has not opened a connection and too much waits for it.

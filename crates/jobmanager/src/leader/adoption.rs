@@ -61,8 +61,8 @@ impl Leader {
         for report in reports {
             self.subtask_reported(report, out);
         }
-        if let Some(SubtaskReport { attempt, subtask, .. }) = lost {
-            let reason = format!("reports of subtask {subtask} were lost before the attempt was adopted");
+        if let Some(SubtaskReport { attempt, .. }) = lost {
+            let reason = "reports of its subtasks were lost before it was adopted".to_owned();
             self.events.push_back(Event::AdoptionRefused { attempt, reason });
         }
     }

@@ -7,7 +7,7 @@ use crate::metrics::Figures;
 use reflow_coordination::checkpoint::{Purpose, Stats, stats};
 use reflow_coordination::exceptions::{Entry, Exception};
 use reflow_coordination::scheduler::{self, SubtaskRecord, SubtaskStatus, View};
-use reflow_graph::{ExecutionVertex, JobGraph, Operator, Vertex, VertexIndex};
+use reflow_graph::{ExecutionVertex, JobGraph, Operator, Vertex, VertexIndex, subtask_name};
 use reflow_protocol::control::SourceLatency;
 use reflow_protocol::failure::Fault;
 use reflow_types::metric::{Distribution, operator_scope};
@@ -255,7 +255,7 @@ fn one_exception(leader: &Leader, scheduler: &View<'_>, exception: &Exception) -
     let task_name = exception.subtask.and_then(|(vertex, index)| {
         let (place, vertex) = scheduler.job.find(vertex)?;
         let parallelism = scheduler.attempt.map_or(0, |attempt| attempt.graph().vertex(place).parallelism());
-        Some(format!("{} ({}/{parallelism})", vertex.name, index.0 + 1))
+        Some(subtask_name(&vertex.name, index, parallelism))
     });
     let operator = &exception.operator;
     let message = if operator.is_empty() {

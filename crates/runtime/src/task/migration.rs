@@ -161,9 +161,8 @@ impl<T> KeyGroupMigration<T> {
     /// Takes one part of a hand-over from the old owner `from`.
     pub(super) fn hand_over(&mut self, from: SubtaskId, part: Part) -> Result<(), String> {
         let handover = self.handovers.get_mut(&from);
-        let handover = handover.ok_or_else(|| {
-            format!("subtask {from} sent state, but owns no key group that comes to this one")
-        })?;
+        let handover =
+            handover.ok_or("another subtask sent state, but owns no key group that comes to this one")?;
         if let Part::Blocks { bytes, .. } = &part {
             self.report.installation.bytes += bytes.len() as u64;
         }

@@ -453,8 +453,8 @@ where
         self.core.abandon();
     }
 
-    fn hand_over(&mut self, from: SubtaskId, _: Part) {
-        self.core.fail(Fault::Engine, format!("subtask {from} hands over key groups to a source"));
+    fn hand_over(&mut self, _: SubtaskId, _: Part) {
+        self.core.fail(Fault::Engine, "another subtask hands over key groups to a source".to_owned());
     }
 
     fn adopt(&mut self, states: Vec<OperatorState>) {

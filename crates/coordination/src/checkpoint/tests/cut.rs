@@ -110,8 +110,7 @@ fn a_cut_that_is_complete_is_what_new_owners_build_on() {
 #[test]
 fn a_cut_that_failed_counts_for_nothing_and_is_told_when_it_is_in_effect() {
     let graph = next(&[COUNTER, NEWCOMER]);
-    let failed =
-        "abandon 2 at /chk-2/_metadata\nfailed 2: subtask 2 of 'count' could not write its part: no room";
+    let failed = "abandon 2 at /chk-2/_metadata\nfailed 2: count (1/1) could not write its part: no room";
     for effect_first in [true, false] {
         let mut fixture = Fixture::cutting(&graph);
         if effect_first {
