@@ -194,7 +194,7 @@ impl Adopted {
             return Err(format!("executor {executor} has another graph of it"));
         }
         self.take_subtasks(executor, report, known.job)?;
-        self.take_checkpoints(executor, report, known.latest)?;
+        self.take_checkpoints(executor, report, known)?;
         self.readers.extend(report.readers.iter().cloned());
         Ok(())
     }
@@ -229,14 +229,32 @@ impl Adopted {
         }
     }
 
+    /// Whether an executor was added for regions that do not take part in the last complete checkpoint, and was deployed
+    /// after its trigger, of which it has not heard. That checkpoint has the same state of the regions as the one that
+    /// it restored.
+    fn has_state_of(
+        &self,
+        executor: ExecutorId,
+        report: &AttemptReport,
+        job: &JobGraph,
+        latest: &Completed,
+    ) -> bool {
+        let Some(restored) = report.restored.filter(|_| latest.owned) else { return false };
+        let taken_over = latest.manifest.taken_over(job);
+        let mut here = self.graph.subtasks().filter(|(.., subtask)| subtask.slot.executor == executor);
+        restored <= latest.checkpoint
+            && here.all(|(vertex, ..)| taken_over.get(&vertex).is_some_and(|taken_in| *taken_in <= restored))
+    }
+
     /// Checks that the attempt has taken part in the last complete checkpoint, so that its tasks continue from it. A
     /// checkpoint of another attempt may have committed what these tasks would commit again.
     fn take_checkpoints(
         &mut self,
         executor: ExecutorId,
         report: &AttemptReport,
-        latest: Option<&Completed>,
+        known: &Known<'_>,
     ) -> Result<(), String> {
+        let latest = known.latest;
         self.restored = self.restored.max(report.restored);
         let is_latest = |taken: &TakenCheckpoint| {
             latest.is_some_and(|latest| {
@@ -246,8 +264,9 @@ impl Adopted {
         };
         let notified = report.completed.filter(is_latest);
         let unknown = report.undecided.filter(is_latest);
-        let is_restored =
-            report.completed.is_none() && report.restored == latest.map(|latest| latest.checkpoint);
+        let is_restored = report.completed.is_none()
+            && (report.restored == latest.map(|latest| latest.checkpoint)
+                || latest.is_some_and(|latest| self.has_state_of(executor, report, known.job, latest)));
         if let Some(taken) = notified.or(unknown) {
             if taken.then != AfterBarrier::Continue {
                 let checkpoint = taken.checkpoint;

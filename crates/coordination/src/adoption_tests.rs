@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::action::EndState;
-use crate::manifest::{Ending, Lineage, Manifest, wire};
+use crate::manifest::{Ending, Lineage, Manifest, VertexState, wire};
 use bytes::Bytes;
 use reflow_graph::{ExecutionVertex, Subtask, Vertex};
 use reflow_protocol::adoption::SplitNotice;
@@ -181,6 +181,48 @@ fn an_attempt_that_has_not_taken_part_in_the_last_checkpoint_ends() {
     let from_nothing = |_, report: &mut AttemptReport| (report.completed, report.restored) = (None, None);
     adopted(decide_with(None, from_nothing));
     check_ends(decide_with(Some(&complete(4, FORMER)), from_nothing), "checkpoint (4)");
+}
+
+/// The executor was added for the region after the trigger, and its leader was lost before it heard of the outcome.
+#[test]
+fn an_executor_of_a_region_that_the_last_checkpoint_is_without_has_its_state() {
+    let mut latest = complete(8, FORMER);
+    let state = |vertex: u128, taken_in: u64| VertexState {
+        vertex: VertexId(vertex),
+        name: "v".into(),
+        operators: Vec::new(),
+        max_parallelism: max(),
+        table: None,
+        taken_in: CheckpointId(taken_in),
+        watermark: 0,
+        keyed: Vec::new(),
+        operator: Vec::new(),
+    };
+    // The first executor has the source, the second one the keyed vertex.
+    let deployed = |restored: u64| {
+        move |executor: ExecutorId, report: &mut AttemptReport| {
+            let placed = [FIRST, SECOND].map(|executor| SlotId { executor, index: 0 });
+            for (vertex, slot) in report.graph.vertices.iter_mut().zip(placed) {
+                vertex.subtasks.iter_mut().for_each(|subtask| subtask.slot = slot);
+            }
+            let here = report.graph.subtasks().filter(|(_, _, subtask)| subtask.slot.executor == executor);
+            report.subtasks = here.map(|(_, _, subtask)| (subtask.id, ReportedStatus::Running)).collect();
+            report.completed = Some(taken(FORMER, 8));
+            if executor == SECOND {
+                (report.completed, report.restored) = (None, Some(CheckpointId(restored)));
+            }
+        }
+    };
+    latest.manifest.vertices = vec![state(1, 8), state(2, 5)];
+    for restored in 5..=8 {
+        adopted(decide_with(Some(&latest), deployed(restored)));
+    }
+    for restored in [4, 9] {
+        check_ends(decide_with(Some(&latest), deployed(restored)), "checkpoint (8)");
+    }
+    // It has taken part.
+    latest.manifest.vertices = vec![state(1, 8), state(2, 8)];
+    check_ends(decide_with(Some(&latest), deployed(7)), "checkpoint (8)");
 }
 
 /// Another build, or another configuration, has another graph or other numbers of key groups.

@@ -202,10 +202,7 @@ impl Building {
     ) -> Self {
         let building = Self::of(now, builder, deployment, (restart.version, restart.regions));
         if running.subtasks.is_empty() {
-            // It has taken part in no checkpoint since its subtasks have ended.
-            let (graph, highest) = (building.graph.clone(), running.record.highest);
-            running.record = Record::new(graph, building.deployment.checkpoint);
-            running.record.highest = running.record.highest.max(highest);
+            running.record.begin_again(building.graph.clone(), building.deployment.checkpoint);
         }
         running.record.take_graph(building.graph.clone());
         running.record.version = building.version;

@@ -53,6 +53,14 @@ impl Record {
         Self { graph, version, restored, completed, undecided, highest, status, readers }
     }
 
+    /// Regions are deployed from the checkpoint `restored`, and nothing else runs here: the executor has taken part in no
+    /// checkpoint since its subtasks have ended. One without these regions may be under way.
+    pub(super) fn begin_again(&mut self, graph: Arc<ExecutionGraph>, restored: Option<CheckpointId>) {
+        let (undecided, highest) = (self.undecided, self.highest);
+        *self = Self { undecided, ..Self::new(graph, restored) };
+        self.highest = self.highest.max(highest);
+    }
+
     /// A subtask was deployed here. `reads` is whether it is a source's.
     pub(super) fn add(&mut self, subtask: SubtaskId, reads: bool, restore: Option<&Restore>) {
         self.status.entry(subtask).or_insert(ReportedStatus::Deploying);
@@ -357,6 +365,24 @@ mod tests {
         record.observe(READER, &SubtaskEvent::Running, None);
         assert!(reader(&record).exhausted);
         assert_eq!(record.subtasks().collect::<Vec<_>>(), [(READER, ReportedStatus::Running)]);
+    }
+
+    /// The JobManager is lost when the manifest is stored, and its successor asks who has taken part.
+    #[test]
+    fn an_executor_whose_only_region_is_deployed_again_knows_the_checkpoint_under_way() {
+        let mut record = record();
+        checkpoint(&mut record, 4, trigger(StateFormat::Checkpoint, AfterBarrier::Continue));
+        checkpoint(&mut record, 4, CheckpointCommand::NotifyComplete);
+        let without = regions().all();
+        let command = trigger(StateFormat::Checkpoint, AfterBarrier::Continue);
+        let trigger = Command::Checkpoint { checkpoint: CheckpointId(5), without, command };
+        record.on_command(LEADER, &regions(), &trigger);
+        record.begin_again(Arc::default(), Some(CheckpointId(4)));
+        let checkpoint = |taken: TakenCheckpoint| taken.checkpoint;
+        assert_eq!(record.undecided().map(checkpoint), Some(CheckpointId(5)));
+        assert_eq!((record.completed, record.restored), (None, Some(CheckpointId(4))));
+        assert_eq!(record.highest, Some(CheckpointId(5)));
+        assert_eq!(record.subtasks().count(), 0);
     }
 
     #[test]
