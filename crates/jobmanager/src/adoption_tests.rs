@@ -4,7 +4,9 @@ use super::*;
 use reflow_protocol::adoption::{
     AttemptReport, ReaderReport, ReportedStatus, RescaleProgress, SplitNotice, TakenCheckpoint,
 };
-use reflow_types::GraphVersion;
+use reflow_protocol::command::SnapshotKind;
+use reflow_protocol::snapshot::{KeyedState, Run};
+use reflow_types::{GraphVersion, KeyGroupSet};
 
 /// A JobManager that is lost after its first checkpoint, what its TaskManager has started, and what runs there.
 fn lost() -> (MemoryStore, StartExecutor, Deployment) {
@@ -48,7 +50,14 @@ fn next(
     start: &StartExecutor,
     report: AttemptReport,
 ) -> (World, Vec<ToTaskManager>, Vec<ToExecutor>) {
-    let mut second = started(store);
+    next_of(started(store), start, report)
+}
+
+fn next_of(
+    mut second: World,
+    start: &StartExecutor,
+    report: AttemptReport,
+) -> (World, Vec<ToTaskManager>, Vec<ToExecutor>) {
     // An executor may come before its TaskManager, and tries again.
     let hello = Hello::Executor { id: start.executor, job: start.job, token: start.token };
     second.accept(STRANGER, &hello);
@@ -96,6 +105,79 @@ fn a_running_attempt_goes_on_and_hears_which_checkpoint_is_complete() {
             .any(|(checkpoint, command)| checkpoint.0 > 1 && *command == CheckpointCommand::NotifyComplete),
         "the next checkpoint completes: {completed:?}"
     );
+}
+
+/// The trigger of a checkpoint among an executor's messages.
+fn trigger_in(messages: Vec<ToExecutor>) -> Option<(CheckpointId, SnapshotKind)> {
+    checkpoint_commands(messages).find_map(|(checkpoint, command)| match command {
+        CheckpointCommand::Trigger(kind) => Some((checkpoint, kind)),
+        _ => None,
+    })
+}
+
+/// The subtask has written its keyed state into the object `name`.
+fn acknowledge(
+    world: &mut World,
+    deployment: &Deployment,
+    (checkpoint, kind): (CheckpointId, SnapshotKind),
+    name: &str,
+) {
+    let object = format!("{}/{name}", kind.directory);
+    world.store.objects.insert(object, vec![0; 10].into());
+    let table = deployment.graph.vertices[0].table.as_ref().expect("it is keyed");
+    let keyed = KeyedState {
+        groups: KeyGroupSet::all(table.max_parallelism()),
+        object: Some(name.into()),
+        runs: vec![Run { table: 0, segment: 0, full: kind.full, offset: 0, len: 10 }],
+        bytes: 10,
+    };
+    let state = SubtaskState { keyed: Some(keyed), ..SubtaskState::default() };
+    let event = SubtaskEvent::Acknowledged { checkpoint, state, timing: SnapshotTiming::default() };
+    let (attempt, subtask) = (deployment.attempt, subtask(deployment));
+    world.report(SubtaskReport { attempt, subtask, event });
+}
+
+/// The tasks have the state, so nothing is lost if they write it again before they need it.
+#[test]
+fn tasks_write_all_state_at_once_if_the_next_leader_finds_that_storage_has_lost_some() {
+    let keyed = |store: MemoryStore| {
+        let mut keyed = graph();
+        keyed.vertices[0].keyed = true;
+        let options = [REACTIVE, ("execution.checkpointing.dir", "/c")];
+        let mut world = of_graph(store, StartMode::default(), &options, keyed);
+        world.feed(Input::Start);
+        world
+    };
+    let mut first = keyed(MemoryStore::default());
+    let start = first.register_task_manager();
+    let deployment = first.register_executor(&start);
+    let (attempt, subtask) = (deployment.attempt, subtask(&deployment));
+    first.report(SubtaskReport { attempt, subtask, event: SubtaskEvent::Running });
+    let triggered = (0..30).find_map(|_| {
+        first.beat();
+        trigger_in(first.received(EXECUTOR))
+    });
+    acknowledge(&mut first, &deployment, triggered.expect("a checkpoint is due"), "o1");
+    assert_eq!(first.store.names("chk-1/_metadata").len(), 1);
+    for lost in [false, true] {
+        let mut store = first.store.clone();
+        if lost {
+            let object = store.names("/data/o1")[0].to_owned();
+            store.objects.remove(&object);
+        }
+        let (mut second, _, of_executor) = next_of(keyed(store), &start, report(&deployment));
+        let adopted = |message: &ToExecutor| matches!(message, ToExecutor::AdoptAttempt { .. });
+        assert!(of_executor.iter().any(adopted), "{of_executor:?}");
+        let triggered = trigger_in(of_executor);
+        assert_eq!(triggered.as_ref().map(|(_, kind)| kind.full), lost.then_some(true));
+        if let Some(triggered) = triggered {
+            let checkpoint = triggered.0;
+            acknowledge(&mut second, &deployment, triggered, "o2");
+            assert_eq!(second.store.names(&format!("chk-{checkpoint}/_metadata")).len(), 1);
+            let notified = |(of, command)| (of, command) == (checkpoint, CheckpointCommand::NotifyComplete);
+            assert!(checkpoint_commands(second.received(EXECUTOR)).any(notified));
+        }
+    }
 }
 
 #[test]

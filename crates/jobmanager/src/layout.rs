@@ -15,7 +15,7 @@ use reflow_coordination::checkpoint::retention::deciding_name;
 use reflow_env::{Location, ObjectMeta};
 use reflow_types::{CheckpointId, JobId, LeaderEpoch};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 /// The names below a job's directory.
@@ -29,8 +29,8 @@ pub(crate) struct Layout {
 pub(crate) struct Found {
     /// Checkpoints about which something was decided, in ascending order.
     pub(crate) decided: Vec<CheckpointId>,
-    /// Full names of data objects.
-    pub(crate) objects: Vec<String>,
+    /// Full names of data objects, with their lengths.
+    pub(crate) objects: BTreeMap<String, u64>,
     /// Full names of declared requirements, in ascending order.
     pub(crate) requirements: Vec<String>,
     /// The highest epoch of a leadership that wrote any of these objects.
@@ -113,7 +113,7 @@ impl Layout {
                 found.epoch = found.epoch.max(LeaderEpoch(epoch));
             }
             if name.starts_with("data/") {
-                found.objects.push(self.job_dir(job).join(name).0);
+                found.objects.insert(self.job_dir(job).join(name).0, object.len);
             } else if name.starts_with("requirements/") {
                 found.requirements.push(self.job_dir(job).join(name).0);
             } else if let Some(id) =
@@ -242,7 +242,7 @@ mod tests {
         let found = layout.found(job, &listing);
         assert_eq!(found.decided, [CheckpointId(9), CheckpointId(10)]);
         assert_eq!(found.epoch, LeaderEpoch(2), "the leadership that has written last");
-        assert_eq!(found.objects, [format!("file:///c/default/j/{job}/data/1-2-3")]);
+        assert_eq!(found.objects, [(format!("file:///c/default/j/{job}/data/1-2-3"), 1)].into());
         let jobs = layout.jobs(&listing);
         assert_eq!(jobs.decided.into_iter().collect::<Vec<_>>(), [job, JobId(6)]);
         assert_eq!(jobs.ended.into_iter().collect::<Vec<_>>(), [JobId(7)]);

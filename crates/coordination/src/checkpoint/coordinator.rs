@@ -47,6 +47,8 @@ pub struct Coordinator {
     pub(super) failures: u32,
     /// A failed checkpoint whose abandonment storage has not confirmed yet.
     pub(super) unrecorded: Option<CheckpointId>,
+    /// Whether storage has lost objects of the checkpoint from which this leadership resumes.
+    has_lost_objects: bool,
 }
 
 impl Coordinator {
@@ -75,6 +77,7 @@ impl Coordinator {
             last_ended: None,
             failures: 0,
             unrecorded: None,
+            has_lost_objects: recovered.lost.is_some(),
         }
     }
 
@@ -122,7 +125,14 @@ impl Coordinator {
         highest: CheckpointId,
     ) {
         assert!(self.deployed.is_none() && self.pending.is_none(), "a leader adopts before it deploys");
-        let deployed = Deployed::new(attempt, participants, job, graph, self.retention.latest());
+        let mut deployed = Deployed::new(attempt, participants, job, graph, self.retention.latest());
+        if self.has_lost_objects {
+            // Its tasks have what storage has lost. No failure of this checkpoint counts, because a restart would need that.
+            deployed.rewrite = true;
+            let wanted = Request::of(Purpose::User);
+            let Request { purpose, then, directory, cut, .. } = wanted;
+            self.queue.push(Queued { purpose, then, requests: Vec::new(), directory, cut }).ok();
+        }
         self.skip_ids(highest);
         self.next_subtask = self.next_subtask.max(deployed.next_subtask);
         self.deployed = Some(deployed);

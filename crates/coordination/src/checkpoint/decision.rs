@@ -271,9 +271,11 @@ impl Coordinator {
     fn fail_and_count(&mut self, now: Instant, cause: FailureCause, reason: String, out: &mut Vec<Effect>) {
         let Some(Pending { id, attempt, purpose, without, .. }) = self.pending.as_ref() else { return };
         let (id, periodic) = (*id, *purpose == Purpose::Periodic);
-        // One that is abandoned because a region restarts is no failure of a checkpoint.
+        // One that is abandoned because a region restarts is no failure of a checkpoint. While storage has lost objects of the
+        // last complete one, a restart could not restore it.
         let counts = |deployed: &Deployed| {
-            deployed.attempt == *attempt && deployed.running && deployed.absent.is_subset(without)
+            let runs = deployed.attempt == *attempt && deployed.running && !deployed.rewrite;
+            runs && deployed.absent.is_subset(without)
         };
         let counts = self.deployed.as_ref().is_some_and(counts);
         self.fail(now, cause, reason.clone(), out);

@@ -6,7 +6,7 @@
 //! what an earlier leader decides above that checkpoint.
 
 use super::fallback::{self, AllowReplay, Fallback};
-use super::retention::{Completed, checkpoint_dir};
+use super::retention::{Completed, checkpoint_dir, data_dir};
 use crate::action::EndState;
 use crate::manifest::{Decision, Lineage, Manifest};
 use reflow_types::{CheckpointId, LeaderEpoch, SubtaskId, injected_fault};
@@ -33,6 +33,8 @@ pub struct Recovered {
     pub lineage: Lineage,
     /// The full names of the data objects in the job's directory. Those that nothing names are deleted later.
     pub objects: Vec<String>,
+    /// What storage has lost of [`latest`](Self::latest), if it has lost anything.
+    pub lost: Option<String>,
 }
 
 /// Evaluates the deciding names of a job. [`Recovered::damaged`] has those that cannot be read;
@@ -92,6 +94,27 @@ impl Recovered {
         let completed =
             Completed { checkpoint: manifest.checkpoint, at: directory.to_owned(), owned: false, manifest };
         Self { highest, next_subtask, completed: vec![completed], ..Self::default() }
+    }
+
+    /// Sets the data objects in the job's directory, which are listed with their lengths. Those that
+    /// [`latest`](Self::latest) names must be among them, unless they were deleted from outside.
+    pub fn take_objects(&mut self, job_dir: &str, found: BTreeMap<String, u64>) {
+        let latest = self.latest().filter(|latest| latest.owned);
+        let named = latest.map(|latest| latest.manifest.extents(&latest.at)).unwrap_or_default();
+        let below = format!("{}/", data_dir(job_dir));
+        let is_lost = |(object, needed): &(&String, &u64)| {
+            object.starts_with(&below) && found.get(*object).is_none_or(|len| len < *needed)
+        };
+        let lost: Vec<&String> = named.iter().filter(is_lost).map(|(object, _)| object).collect();
+        self.lost = lost.first().zip(latest).map(|(first, latest)| {
+            format!(
+                "{} of the objects of checkpoint {} are gone from storage or shortened, {first} among them: let nothing \
+                 delete or move them. If the job's tasks still run, they write all state anew at once",
+                lost.len(),
+                latest.checkpoint
+            )
+        });
+        self.objects = found.into_keys().collect();
     }
 
     /// The checkpoint to start from.

@@ -63,7 +63,8 @@ pub(super) fn warnings(
     };
     let capped = capped_by_forward(job, max_parallelism, settings)
         .filter_map(|(sender, vertex, wanted, gets)| capped(sender, vertex, wanted, gets));
-    gone_back.into_iter().chain(job.vertices.iter().filter_map(fixed)).chain(capped).collect()
+    let lost = recovered.and_then(|recovered| recovered.lost.clone());
+    gone_back.into_iter().chain(lost).chain(job.vertices.iter().filter_map(fixed)).chain(capped).collect()
 }
 
 fn forwarded(sender: &Vertex, parallelism: u32) -> String {

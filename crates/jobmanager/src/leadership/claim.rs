@@ -72,7 +72,7 @@ const MAX_OUTSTANDING: usize = 32;
 #[derive(Default)]
 struct Findings {
     decisions: BTreeMap<CheckpointId, Result<Decision, String>>,
-    objects: Vec<String>,
+    objects: BTreeMap<String, u64>,
     declarations: Vec<String>,
     requirements: Option<BTreeMap<VertexId, RequestedBounds>>,
     /// The newest complete checkpoint, as it was recorded.
@@ -477,7 +477,7 @@ impl Claim {
         }
         self.lineage = recovered.taken_over(self.epoch);
         let mut recovered = self.begin_from_savepoint(recovered);
-        recovered.objects = std::mem::take(&mut self.found.objects);
+        recovered.take_objects(&job_dir.0, std::mem::take(&mut self.found.objects));
         recovered.highest = recovered.highest.next();
         recovered.lineage = self.lineage.clone();
         recovered.decide_fallback(&self.by.committing_sinks, self.by.allow_replay);

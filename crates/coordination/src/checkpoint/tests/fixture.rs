@@ -82,6 +82,24 @@ impl Fixture {
         fixture
     }
 
+    /// The attempt of a former leader, at 0 s, whose subtasks do not take part in checkpoints yet. It knows ids up to 2.
+    pub(super) fn adopted(recovered: Recovered) -> Self {
+        let identity = Identity {
+            job: JobId(0xabc << 116),
+            name: "job".into(),
+            epoch: LeaderEpoch(3),
+            build: "b".into(),
+        };
+        let now = Instant::default();
+        let mut coordinator = Coordinator::new(settings(), identity, Some(recovered), now);
+        let attempt = Attempt { epoch: LeaderEpoch(1), number: AttemptNumber(1) };
+        let (job, graph) = job();
+        let participants =
+            graph.subtasks().map(|(vertex, index, s)| Participant { subtask: s.id, vertex, index });
+        coordinator.adopt_attempt(attempt, participants.collect(), &job, &graph, CheckpointId(2));
+        Self { coordinator, now, attempt }
+    }
+
     pub(super) fn begin(&mut self) {
         self.attempt.number = self.attempt.number.next();
         let (job, graph) = job();

@@ -35,6 +35,23 @@ fn after_objects_have_gone_the_next_checkpoint_writes_everything() {
 }
 
 #[test]
+fn a_job_goes_on_until_what_storage_has_lost_is_written_again() {
+    let mut f = Fixture::new(Settings { interval: Some(Duration::from_millis(100)), ..settings() });
+    f.at(100).tick();
+    f.complete(1);
+    f.at(200).tick();
+    f.acknowledge_all(2);
+    f.stored(2, StoreOutcome::ObjectGone("o1 is gone".into()));
+    assert_eq!(f.abandoned(2, Won), "abort 2\nfailed 2: o1 is gone", "no failure is tolerated");
+    f.at(300).tick();
+    assert!(!f.decline(3).contains("too many"));
+    f.at(400).tick();
+    f.complete(4);
+    f.at(500).tick();
+    assert!(f.decline(5).contains("too many"));
+}
+
+#[test]
 fn what_no_deployment_could_send_fails_the_checkpoint() {
     let mut f = Fixture::new(Settings { max_operator_bytes: 2_000, ..settings() });
     for (n, bytes) in [(1, 1_000), (2, 3_000)] {
@@ -63,4 +80,32 @@ fn what_no_deployment_could_send_fails_the_checkpoint() {
         reason.contains("above the limit of 2000; 'read' has 3000 of them in operator state"),
         "{reason}"
     );
+}
+
+/// A new leader finds that objects of the newest checkpoint are gone while the tasks run.
+#[test]
+fn an_adopted_attempt_writes_what_storage_has_lost() {
+    let data = format!("{DIR}/data/o1");
+    let (short, elsewhere) = ((data.clone(), 9), format!("{DIR}/data/o9"));
+    let found = [(data, 10), (elsewhere.clone(), 0)];
+    for (found, lost) in [(&found[..], false), (&found[1..], true), (&[short][..], true)] {
+        let mut recovered = found_complete();
+        recovered.take_objects(DIR, found.iter().cloned().collect());
+        assert_eq!(recovered.lost.is_some(), lost, "{:?}", recovered.lost);
+        assert_eq!(recovered.objects.contains(&elsewhere), found.len() > 1 || found[0].0 == elsewhere);
+        let mut f = Fixture::adopted(recovered);
+        let effects = f.coordinator.set_running(f.now);
+        let full = triggered(&effects).map(|kind| kind.full);
+        assert_eq!(full, lost.then_some(true));
+        f.show(effects);
+        if lost {
+            assert!(f.complete(3).starts_with("tell 3\ncompleted 3"));
+            assert_eq!(f.request(Purpose::User, 1), "trigger 4 into /data");
+        }
+    }
+}
+
+/// What a leader finds after checkpoint 1.
+fn found_complete() -> Recovered {
+    found([(1, decided(1, 1, &[]))])
 }
