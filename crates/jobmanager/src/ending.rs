@@ -236,7 +236,12 @@ impl Ending {
 
     /// Whether there is an end to show: not if the next JobManager resumes the job, or another one leads.
     pub(crate) fn shows_job(&self) -> bool {
-        self.end.state != EndState::Suspended && !matches!(self.record, Record::Deposed(_))
+        self.end.state != EndState::Suspended && !self.is_deposed()
+    }
+
+    /// Whether another JobManager has taken the job over before its end was recorded.
+    pub(crate) fn is_deposed(&self) -> bool {
+        matches!(self.record, Record::Deposed(_))
     }
 
     /// When something is due. Nothing is due while the end is being recorded, however long storage takes.

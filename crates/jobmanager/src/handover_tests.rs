@@ -72,3 +72,48 @@ fn a_deposed_leader_does_not_begin_the_job_anew() {
     assert_eq!(deposed.exit, Some((0, String::new())));
     assert_eq!(deposed.store.names("/epochs/").len(), 2);
 }
+
+/// A leader that was told to end and has released its lease, which has the store, its standby, and what runs.
+fn handing_over_what_runs() -> (World, World, Deployment) {
+    let (mut leader, mut standby) = leader_and_standby();
+    share(&mut standby, &mut leader);
+    let deployment = leader.running();
+    leader.feed(Input::Terminate);
+    (leader, standby, deployment)
+}
+
+fn finish(world: &mut World, deployment: &Deployment) {
+    let (attempt, subtask) = (deployment.attempt, subtask(deployment));
+    world.report(SubtaskReport { attempt, subtask, event: SubtaskEvent::Finished });
+}
+
+/// A standby would run a job on whose end is being recorded.
+#[test]
+fn a_job_that_ends_while_it_is_handed_over_is_not_taken_over() {
+    let (mut leader, mut standby, deployment) = handing_over_what_runs();
+    leader.held.hold("_metadata", usize::MAX);
+    finish(&mut leader, &deployment);
+    share(&mut leader, &mut standby);
+    go_on(&mut leader, &mut standby, DURATION / 4);
+    assert_eq!(standby.store.names("/epochs/").len(), 1, "nobody claims it");
+    share(&mut standby, &mut leader);
+    leader.answer_held();
+    leader.pass(DURATION);
+    assert_eq!(leader.exit, Some((0, String::new())));
+    share(&mut leader, &mut standby);
+    standby.pass(DURATION);
+    assert_eq!(standby.exit, Some((0, String::new())));
+}
+
+#[test]
+fn a_leader_whose_job_ends_when_another_one_has_claimed_it_becomes_its_standby() {
+    let (mut leader, mut standby, deployment) = handing_over_what_runs();
+    share(&mut leader, &mut standby);
+    standby.pass(DURATION / 4);
+    assert!(leads(&standby));
+    share(&mut standby, &mut leader);
+    finish(&mut leader, &deployment);
+    leader.pass(DURATION);
+    let (code, reason) = leader.exit.expect("another one leads");
+    assert!(code == HANDS_OVER && reason.contains("leadership 2"), "{code}: {reason}");
+}

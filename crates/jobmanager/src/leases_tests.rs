@@ -4,6 +4,8 @@ use super::*;
 use reflow_view::LeaderChangeCause;
 use tokio::sync::oneshot;
 
+#[path = "cut_leases_tests.rs"]
+mod cut;
 #[path = "handover_tests.rs"]
 mod handover;
 #[path = "kubernetes_leases_tests.rs"]

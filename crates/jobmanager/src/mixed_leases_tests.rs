@@ -25,6 +25,11 @@ fn a_job_manager_without_leases_takes_over_from_a_leader_that_is_gone() {
     let mut next = without_leases(leader.store.clone());
     next.pass(DURATION * 8 / 10);
     assert!(!leads(&next) && next.exit.is_none(), "the leader may live");
+    // It is no standby, and does not say so.
+    assert_eq!(next.handle.view().readiness, Readiness::Starting);
+    let refused = next.ask(Command::TransferLeadership);
+    let starts = |text: &String| text.contains("is starting");
+    assert!(matches!(&refused, Err(CommandError::Unavailable(text)) if starts(text)), "{refused:?}");
     next.pass(DURATION);
     assert!(leads(&next));
 }
@@ -39,4 +44,6 @@ fn a_job_manager_without_leases_resumes_at_once_what_was_shut_down() {
     let mut next = without_leases(leader.store);
     next.pass(DURATION / 6);
     assert!(leads(&next));
+    let causes: Vec<_> = next.handle.view().leadership.changes.iter().map(|change| change.cause).collect();
+    assert_eq!(causes, [LeaderChangeCause::Started; 2], "nobody has handed it over");
 }

@@ -359,9 +359,11 @@ impl JobManager {
                         Err(error) => Err(error),
                     }
                 }
-                Phase::StandingBy(_) => Err(CommandError::Unavailable(
-                    "this JobManager stands by: send the request to the one that leads".to_owned(),
-                )),
+                Phase::StandingBy(_) if self.settings.lease_duration.is_some() => {
+                    Err(CommandError::Unavailable(
+                        "this JobManager stands by: send the request to the one that leads".to_owned(),
+                    ))
+                }
                 _ => Err(CommandError::Unavailable("the JobManager is starting: try again".to_owned())),
             };
             asked.answer(result);
@@ -409,8 +411,10 @@ impl JobManager {
             let is_final = end.state.is_final();
             let ending = Box::new(Ending::new(now, end, records, self.tickets.clone()));
             let Phase::Leading(mut led) = std::mem::replace(&mut self.phase, Phase::Ended) else { return };
-            if !is_final {
-                led.leader.end_lease(now);
+            match is_final {
+                // Until its end is recorded, a standby would run it on.
+                true => led.leader.keep(now),
+                false => led.leader.end_lease(now),
             }
             led.answer_transfer(Err(CommandError::Conflict("the job has ended".to_owned())));
             self.phase = Phase::Ending(led, ending);
@@ -420,7 +424,11 @@ impl JobManager {
         if let Phase::Ending(led, ending) = &mut self.phase
             && (ending.leaves() || ending.is_settled(now, &led.leader))
         {
-            let (code, reason) = ending.exit();
+            let (mut code, reason) = ending.exit();
+            if ending.is_deposed() && self.settings.lease_duration.is_some() {
+                // Its successor runs the job on, or finds that it has ended.
+                code = led.code_of_successor();
+            }
             let stays = self.settings.after_job == AfterJob::Stay && ending.shows_job() && !ending.leaves();
             if stays {
                 self.publish(now);
@@ -454,12 +462,13 @@ impl JobManager {
                 view
             }
             Phase::Ended => return,
-            Phase::StandingBy(standby) => {
+            Phase::StandingBy(standby) if self.settings.lease_duration.is_some() => {
                 let readiness =
                     if standby.differs() { Readiness::StandingByDifferent } else { Readiness::StandingBy };
                 ClusterView { readiness, ..self.frame.starting(now) }
             }
-            Phase::Opening | Phase::Claiming(_) => self.frame.starting(now),
+            // Without leases it looks whether a leader that has one lives, and leads if not.
+            Phase::Opening | Phase::StandingBy(_) | Phase::Claiming(_) => self.frame.starting(now),
         };
         self.handle.publish(view);
         self.view_at = now;

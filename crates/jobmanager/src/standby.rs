@@ -160,6 +160,12 @@ impl Standby {
         matches!(lease.tenure, Tenure::Claiming | Tenure::Kept | Tenure::Offered).then_some(seen.epoch)
     }
 
+    /// Whether the newest leadership has ended, because the job has failed or was shut down.
+    pub(crate) fn has_ended(&self) -> bool {
+        let lease = self.watch.newest().and_then(|seen| seen.lease);
+        lease.is_some_and(|lease| lease.tenure == Tenure::Ended)
+    }
+
     /// A TaskManager or an executor has asked this JobManager.
     pub(crate) fn member_asks(&mut self, now: Instant) {
         self.watch.member_asks(now);

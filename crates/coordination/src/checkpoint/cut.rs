@@ -56,6 +56,11 @@ impl Coordinator {
         self.request(now, Request { cut: Some(cut), ..Request::of(Purpose::Cut) })
     }
 
+    /// Whether a cut was requested that has not begun yet.
+    pub fn is_cut_requested(&self) -> bool {
+        self.queue.has(|purpose| purpose == Purpose::Cut)
+    }
+
     /// The checkpoint of the cut, from its trigger until the change of the graph is complete.
     pub fn cut(&self) -> Option<CheckpointId> {
         self.deployed.as_ref()?.change.as_ref().map(|change| change.checkpoint)

@@ -42,6 +42,8 @@ pub(super) struct Context {
     pub(super) isolation: Isolation,
     pub(super) coordinator: Coordinator,
     pub(super) attempt: Option<DeployedAttempt>,
+    /// Whether another leader is about to take the job over. No rescale then goes so far that the job would restart there.
+    pub(super) hands_over: bool,
     pub(super) lineage: Lineage,
     pub(super) failures: Failures,
     pub(super) timeline: Timeline,
@@ -86,6 +88,7 @@ impl Context {
             cluster: Cluster::default(),
             isolation: Isolation::default(),
             attempt: None,
+            hands_over: false,
             deferred: VecDeque::new(),
             reports: Reports::default(),
             takeover: None,

@@ -135,6 +135,13 @@ impl Scheduler {
         of_state.into_iter().chain(others.into_iter().flatten()).min()
     }
 
+    /// Whether another leader is about to take the job over. Until it does, or this one leads on, no rescale begins, and one
+    /// that is being prepared does not cut, because the job would restart under the next leader. An
+    /// [`Event::Tick`] makes those go on that have waited.
+    pub fn set_hands_over(&mut self, hands_over: bool) {
+        self.ctx.hands_over = hands_over;
+    }
+
     /// Sets the enumerators' states of a checkpoint, `(operator uid, state)`, which are taken while the
     /// JobManager carries out
     /// [`CheckpointCommand::Trigger`](reflow_protocol::command::CheckpointCommand::Trigger).

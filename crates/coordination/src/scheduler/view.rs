@@ -112,16 +112,17 @@ pub struct View<'a> {
     /// What the user asked for and does not get.
     pub warnings: &'a [String],
     demand: &'a Demand,
+    cut_is_requested: bool,
     absent: BTreeSet<RegionIndex>,
     resources: Resources,
     slots_needed: u32,
 }
 
 impl<'a> View<'a> {
-    /// Whether a live rescale has cut and is not committed. A leader that is lost then costs a restart.
+    /// Whether a live rescale has cut, or is about to, and is not committed. A leader that is lost then costs a restart.
     pub fn is_cutting(&self) -> bool {
         let live = self.rescales.current().and_then(|rescale| rescale.live.as_ref());
-        live.is_some_and(|live| live.has_cut())
+        self.cut_is_requested || live.is_some_and(|live| live.has_cut())
     }
 
     pub(super) fn new(
@@ -147,6 +148,7 @@ impl<'a> View<'a> {
             restarts: ctx.lineage.restarts(),
             region_restart: ctx.lineage.region_restart(),
             rescaled: ctx.lineage.rescales(),
+            cut_is_requested: ctx.coordinator.is_cut_requested(),
             absent: ctx.coordinator.absent(),
             warnings: &ctx.warnings,
             demand: &ctx.demand,

@@ -15,13 +15,15 @@ impl Leader {
     /// Returns how long that may take; `None` without leases.
     pub(crate) fn release(&mut self, now: Instant) -> Option<Duration> {
         let lease = self.lease.as_mut()?;
+        self.scheduler.set_hands_over(true);
         lease.set(now, Tenure::Released);
         self.look.hurry(now);
         Some(lease.lease().duration)
     }
 
-    /// No standby has taken over.
+    /// No standby has taken over, or none shall any more.
     pub(crate) fn keep(&mut self, now: Instant) {
+        self.scheduler.set_hands_over(false);
         self.set_tenure(now, Tenure::Kept);
     }
 

@@ -87,6 +87,10 @@ impl JobManager {
         let why = match verdict {
             Verdict::Wait => return,
             Verdict::NoLeader => (LeaderChangeCause::Started, None),
+            Verdict::Released if standby.has_ended() => {
+                tracing::info!("the last leader has shut the job down, or the job has failed: resuming it");
+                (LeaderChangeCause::Started, None)
+            }
             Verdict::Released => {
                 tracing::info!("the leader has handed the job over: taking it over");
                 (LeaderChangeCause::HandedOver, None)
@@ -187,7 +191,8 @@ impl JobManager {
         if standby.has_seen_leader() && !std::mem::replace(&mut self.has_stood_by, true) {
             tracing::info!("another JobManager leads the job: standing by");
         }
-        if standby.begins_to_differ() {
+        // One without leases is no standby: it only looks whether the leader lives.
+        if self.settings.lease_duration.is_some() && standby.begins_to_differ() {
             tracing::warn!(
                 "this standby has another executable or other arguments than the JobManager that leads: it takes over only if no \
                  other standby does, and the job then restarts from its last checkpoint. Start it with those of the leader"

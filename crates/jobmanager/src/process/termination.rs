@@ -1,7 +1,7 @@
 //! The end of a JobManager that was told to end: it hands its job over to a standby, suspends it, or leaves its tasks to the next
 //! JobManager.
 
-use super::{JobManager, Led, Phase};
+use super::{HANDS_OVER, JobManager, Led, Phase, STANDS_BY};
 use crate::handle::Asked;
 use reflow_config::Termination;
 use reflow_coordination::event::Event;
@@ -45,6 +45,14 @@ impl Led {
     pub(super) fn answer_transfer(&mut self, result: Result<Reply, CommandError>) {
         if let Some(asked) = self.transfer.take() {
             asked.answer(result);
+        }
+    }
+
+    /// The exit code if another JobManager has taken the job over from this one, which has leases.
+    pub(super) fn code_of_successor(&self) -> i32 {
+        match self.leaving {
+            Leaving::HandsOver(_) | Leaving::WaitsForCut { ends: true, .. } => HANDS_OVER,
+            _ => STANDS_BY,
         }
     }
 
@@ -127,6 +135,7 @@ impl JobManager {
             "no standby has taken the job over, so this JobManager leads on: start a second one with the same job and options"
                 .to_owned(),
         )));
+        led.leader.handle_event(now, Event::Tick, out);
         if ends {
             self.terminate(now, out);
         }

@@ -164,9 +164,12 @@ impl Executing {
                 if let Some(event) = ctx.deferred.pop_front() {
                     return requests::serve(ctx, now, &event);
                 }
-                if !self.ending.begun() && (self.go || ctx.drains()) {
+                if !self.ending.begun() && (self.go || ctx.drains()) && !ctx.hands_over {
                     return self.rescale(ctx, now);
                 }
+            }
+            Phase::RetryAt(at) if at <= now && ctx.hands_over => {
+                self.phase = Phase::RetryAt(now + RETRY_DELAY);
             }
             Phase::RetryAt(at) if at <= now => {
                 self.phase = Phase::Running;

@@ -7,6 +7,7 @@ mod ending;
 mod failures;
 mod faults;
 mod fixtures;
+mod hand_over;
 mod live;
 mod random;
 mod recovery;

@@ -364,7 +364,7 @@ impl Rescaling {
                 self.phase = Phase::Freshening { requested: true };
                 self.take_checkpoint(ctx, now);
             }
-            Phase::CatchingUp { reading } if reading.by.is_empty() => {
+            Phase::CatchingUp { reading } if reading.by.is_empty() && !ctx.hands_over => {
                 let cut = cut::cut(ctx.demand.job(), &self.plan, &ctx.coordinator);
                 let effects = ctx.coordinator.request_cut(now, cut, &self.plan.new);
                 ctx.apply(effects);
