@@ -110,7 +110,9 @@ impl Distribution {
             path.to_string_lossy().contains(service) && path.extension().is_some_and(|e| e == "pid")
         };
         let text = files.filter(is_ours).map(|file| fs::read_to_string(file).unwrap()).collect::<String>();
-        text.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
+        // Beside a process that is being stopped stands a mark.
+        let pids = text.lines().filter_map(|line| line.split_whitespace().next());
+        pids.map(|pid| pid.parse().unwrap()).collect()
     }
 
     /// Kills the last started process of a service.

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that fails says where")]
 
+mod autoscaler;
 mod distribution;
 mod fetched_job;
 mod first_process;
