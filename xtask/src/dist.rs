@@ -79,10 +79,11 @@ fn build(symbols: Symbols) -> Result<(), Failure> {
 }
 
 /// The directories below `dist/` whose files are copied.
-const COPIED: [&str; 8] = [
+const COPIED: [&str; 9] = [
     "bin",
     "conf",
     "kubernetes",
+    "kubernetes/autoscaler",
     "kubernetes/base",
     "kubernetes/signals",
     "kubernetes/standby",
@@ -156,6 +157,7 @@ mod tests {
             "bin/taskmanager.sh",
             "conf/config.yaml",
             "kubernetes/Containerfile",
+            "kubernetes/autoscaler/rights.yaml",
             "kubernetes/base/jobmanager.yaml",
             "monitoring/alerts.yml",
             "scaling/autoscale.py",

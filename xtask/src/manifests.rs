@@ -7,11 +7,11 @@ use crate::process::{is_installed, root, succeed};
 use crate::pypi;
 
 pub(crate) const HELP: &str = "\
-cargo xtask manifests: checks dist/kubernetes/base and standby against the schemas of Kubernetes
+cargo xtask manifests: checks dist/kubernetes/{base,standby,autoscaler} against the schemas of Kubernetes
 
 Installs kubernetes-validate from PyPI below the target directory, the first time only; needs
 python3. Unknown fields are errors. If kubectl is installed, its kustomize builds the base as well.
-`cargo xtask kubernetes` checks what kustomize makes of both by a dry run of a real API server.
+`cargo xtask kubernetes` checks what kustomize makes of them by a dry run of a real API server.
 ";
 
 /// The validator with the schemas of this release of Kubernetes.
@@ -27,8 +27,9 @@ pub(crate) fn check() -> Result<(), Failure> {
     let programs = pypi::install(VALIDATOR)?;
     let base = root().join("dist/kubernetes/base");
     let mut files = Vec::new();
-    for directory in [&base, &root().join("dist/kubernetes/standby")] {
-        let entries = std::fs::read_dir(directory)
+    for directory in ["base", "standby", "autoscaler"] {
+        let directory = root().join("dist/kubernetes").join(directory);
+        let entries = std::fs::read_dir(&directory)
             .map_err(|error| format!("cannot read {}: {error}", directory.display()))?;
         for entry in entries {
             let path = entry.map_err(|error| error.to_string())?.path();

@@ -121,6 +121,8 @@ choice! {
         Scripts = ["scripts"],
         /// A command of the user.
         Command = ["command"],
+        /// The API server of Kubernetes.
+        Kubernetes = ["kubernetes"],
     }
 }
 

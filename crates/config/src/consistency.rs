@@ -1,12 +1,13 @@
 //! The consistency check: rules that involve several options.
 
-use crate::choice::{HighAvailability, Termination};
+use crate::choice::{HighAvailability, TaskManagerProvider, Termination};
 use crate::config::Config;
 use crate::error::ConfigError;
 use crate::option::ConfigOption;
 use crate::options::{
-    ADOPTION_TIMEOUT, AUTOSCALER_MAX_TASK_MANAGERS, AUTOSCALER_MAX_UTILIZATION, AUTOSCALER_MIN_TASK_MANAGERS,
-    AUTOSCALER_TARGET, DEFAULT_PARALLELISM, EXPONENTIAL_DELAY_INITIAL_BACKOFF, EXPONENTIAL_DELAY_MAX_BACKOFF,
+    ADOPTION_TIMEOUT, AUTOSCALER_ENABLED, AUTOSCALER_MAX_TASK_MANAGERS, AUTOSCALER_MAX_UTILIZATION,
+    AUTOSCALER_MIN_TASK_MANAGERS, AUTOSCALER_PROVIDER, AUTOSCALER_SCALE_TARGET, AUTOSCALER_TARGET,
+    DEFAULT_PARALLELISM, EXPONENTIAL_DELAY_INITIAL_BACKOFF, EXPONENTIAL_DELAY_MAX_BACKOFF,
     HEARTBEAT_INTERVAL, HEARTBEAT_TIMEOUT, HIGH_AVAILABILITY, JOB_MANAGER_TERMINATION, KUBERNETES_CLUSTER_ID,
     KUBERNETES_LEASE_DURATION, KUBERNETES_RETRY_PERIOD, LEASE_DURATION, MAX_PARALLELISM, S3_ACCESS_KEY,
     S3_SECRET_KEY, SECURITY_SSL_REST_AUTHENTICATION_ENABLED, SECURITY_SSL_REST_ENABLED,
@@ -84,6 +85,17 @@ pub(crate) fn check(config: &Config) -> Vec<ConfigError> {
             "the least number must not be above the largest",
         ),
     );
+    let scales_workload =
+        AUTOSCALER_ENABLED.get(config) && AUTOSCALER_PROVIDER.get(config) == TaskManagerProvider::Kubernetes;
+    require(
+        !scales_workload || AUTOSCALER_SCALE_TARGET.get(config).is_some_and(|target| is_workload(&target)),
+        contradiction(
+            config,
+            &AUTOSCALER_SCALE_TARGET,
+            &AUTOSCALER_PROVIDER,
+            "name the TaskManagers' workload, `deployment/NAME` or `statefulset/NAME`",
+        ),
+    );
     let leases = HIGH_AVAILABILITY.get(config) == HighAvailability::Storage;
     require(
         !leases || LEASE_DURATION.get(config) >= SHORTEST_LEASE,
@@ -136,6 +148,15 @@ pub(crate) fn check(config: &Config) -> Vec<ConfigError> {
         ),
     );
     problems
+}
+
+/// Whether a workload is named as `kubectl scale` takes it. Its name may have dots.
+fn is_workload(target: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
+    target
+        .strip_prefix("deployment/")
+        .or_else(|| target.strip_prefix("statefulset/"))
+        .is_some_and(|name| !name.is_empty() && name.bytes().all(allowed))
 }
 
 /// Whether objects of Kubernetes may have names that begin so. The limit is Flink's.

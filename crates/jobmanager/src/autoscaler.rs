@@ -3,12 +3,13 @@
 use crate::members::Members;
 use crate::metrics::Metrics;
 use reflow_config::{Config, options};
+use reflow_coordination::autoscaler::provisioning::Report;
 use reflow_coordination::autoscaler::{Decision, Observation, Policy, Settings, VertexLoad};
 use reflow_coordination::event::Event;
 use reflow_coordination::scheduler::{Scheduler, StateName, SubtaskStatus, View};
 use reflow_graph::VertexIndex;
 use reflow_types::Instant;
-use reflow_view::{AutoscalerView, ScalingDecisionView};
+use reflow_view::{AutoscalerView, ProvisioningView, ScalingDecisionView};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ pub(crate) struct Autoscaler {
     began_at: Instant,
     look_at: Instant,
     decisions: VecDeque<Decision>,
+    provisioning: ProvisioningView,
 }
 
 impl Autoscaler {
@@ -36,11 +38,20 @@ impl Autoscaler {
             began_at: now,
             look_at: now,
             decisions: VecDeque::new(),
+            provisioning: ProvisioningView::default(),
         })
     }
 
     pub(crate) fn next_wakeup(&self) -> Instant {
         self.look_at
+    }
+
+    /// The provider of TaskManagers has reported.
+    pub(crate) fn provisioned(&mut self, now: Instant, report: Report) {
+        let ProvisioningView { status, events } = &mut self.provisioning;
+        *status = report.status;
+        events.extend(report.events.into_iter().map(|text| (now.as_millis(), text)));
+        events.drain(..events.len().saturating_sub(KEPT_DECISIONS));
     }
 
     /// A user has changed the job's requirements.
@@ -94,6 +105,7 @@ impl Autoscaler {
             arriving_per_second: assessment.arriving_per_second,
             status: assessment.status.clone(),
             decisions: self.decisions.iter().map(decision).collect(),
+            provisioning: self.provisioning.clone(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The interface of the JobManager for other threads: the latest view, and a way to send commands.
 
+use reflow_coordination::autoscaler::provisioning::Report;
 use reflow_env::Signal;
 use reflow_types::inspection::{Inquiry, Inspect, Inspection};
 use reflow_view::ClusterView;
@@ -10,6 +11,8 @@ use tokio::sync::oneshot;
 
 /// The most waiting commands. The JobManager takes all of them whenever it wakes up.
 const MAX_WAITING: usize = 64;
+/// The most waiting reports; later ones are dropped.
+const MAX_REPORTS: usize = 64;
 
 /// The REST server's handle to the JobManager. Clones share it.
 #[derive(Clone)]
@@ -18,6 +21,7 @@ pub struct Handle(Arc<Shared>);
 struct Shared {
     view: Mutex<Arc<ClusterView>>,
     commands: Mutex<VecDeque<Asked>>,
+    reports: Mutex<Vec<Report>>,
     signal: Signal,
     inspect: Inspect,
 }
@@ -39,7 +43,13 @@ impl Handle {
     /// A handle to the JobManager that `signal` wakes.
     pub(crate) fn new(signal: Signal, view: ClusterView, inspect: Inspect) -> Self {
         let view = Mutex::new(Arc::new(view));
-        Self(Arc::new(Shared { view, commands: Mutex::default(), signal, inspect }))
+        Self(Arc::new(Shared {
+            view,
+            commands: Mutex::default(),
+            reports: Mutex::default(),
+            signal,
+            inspect,
+        }))
     }
 
     pub(crate) fn publish(&self, view: ClusterView) {
@@ -49,6 +59,21 @@ impl Handle {
     /// Takes the waiting commands, in order.
     pub(crate) fn take_commands(&self) -> VecDeque<Asked> {
         std::mem::take(&mut *lock(&self.0.commands))
+    }
+
+    /// Reports what became of the number of TaskManagers that the autoscaler asks for.
+    pub fn report(&self, report: Report) {
+        let mut reports = lock(&self.0.reports);
+        if reports.len() < MAX_REPORTS {
+            reports.push(report);
+        }
+        drop(reports);
+        self.0.signal.raise();
+    }
+
+    /// Takes the reports since the last call.
+    pub(crate) fn take_reports(&self) -> Vec<Report> {
+        std::mem::take(&mut *lock(&self.0.reports))
     }
 
     /// Adds a command. Returns the receiver of its answer.

@@ -325,6 +325,18 @@ impl JobManager {
         led.leader.settle(now, out);
     }
 
+    /// Handles the reports of the provider of TaskManagers since the last call.
+    fn take_reports(&mut self, now: Instant) {
+        for report in self.handle.take_reports() {
+            if let Phase::Leading(led) = &mut self.phase
+                && let Some(autoscaler) = &mut led.leader.autoscaler
+            {
+                autoscaler.provisioned(now, report);
+                self.changed = true;
+            }
+        }
+    }
+
     /// Handles the commands of users since the last call.
     fn take_commands(&mut self, now: Instant, out: &mut Vec<Output>) {
         for asked in self.handle.take_commands() {
@@ -515,6 +527,7 @@ impl Process for JobManager {
             // A JobManager opens no connections and has no children.
             Input::Connected { .. } | Input::ChildExited { .. } => {}
         }
+        self.take_reports(now);
         self.take_commands(now, out);
         self.follow(now, out);
         if now >= self.next_view() {

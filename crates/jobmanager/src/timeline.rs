@@ -44,6 +44,7 @@ struct Seen {
     failures: i64,
     checkpoints: BTreeSet<CheckpointId>,
     scaled_at_ms: i64,
+    provisioned_at_ms: i64,
     restarts: u64,
     leadership: Option<LeaderEpoch>,
 }
@@ -164,6 +165,7 @@ impl Seen {
         events.extend(self.failures(job));
         events.extend(self.checkpoints(job));
         events.extend(self.decisions(job));
+        events.extend(self.provisioning(job));
         if job.restarts > self.restarts {
             self.restarts = job.restarts;
             let entered = [JobStatus::Restarting, JobStatus::Created].map(|it| job.entered_at_ms.get(&it));
@@ -273,6 +275,18 @@ impl Seen {
             })
             .collect();
         self.scaled_at_ms = events.iter().map(|event| event.at_ms).fold(noted_ms, i64::max);
+        events
+    }
+
+    /// What became of the number of TaskManagers that the autoscaler has asked for.
+    fn provisioning(&mut self, job: &JobView) -> Vec<TimelineEvent> {
+        let noted_ms = self.provisioned_at_ms;
+        let all = job.autoscaler.iter().flat_map(|autoscaler| &autoscaler.provisioning.events);
+        let new = all.filter(|(at_ms, _)| *at_ms > noted_ms);
+        let events: Vec<_> = new
+            .map(|(at_ms, text)| event(*at_ms, TimelineEventKind::Autoscaler, at_ms.to_string(), text))
+            .collect();
+        self.provisioned_at_ms = events.iter().map(|event| event.at_ms).fold(noted_ms, i64::max);
         events
     }
 

@@ -3,8 +3,8 @@
 use super::*;
 use reflow_types::{JobId, VertexId};
 use reflow_view::{
-    CheckpointView, CheckpointsView, ExceptionView, ExecutionConfigView, ParallelismBounds, RescaleView,
-    RescalesView, SharingGroup, TerminatedReason, TriggerCause,
+    AutoscalerView, CheckpointView, CheckpointsView, ExceptionView, ExecutionConfigView, ParallelismBounds,
+    ProvisioningView, RescaleView, RescalesView, SharingGroup, TerminatedReason, TriggerCause,
 };
 
 fn job() -> JobView {
@@ -106,6 +106,20 @@ fn what_happened_is_noted_once_and_survives_the_histories_it_is_taken_from() {
     assert_eq!(kinds(&shown), expected);
     assert_eq!(shown.events[5].text, "1 \u{2192} 3, by a deployment, 30 ms");
     assert_eq!(shown.events[1].text, "checkpoint 7: disk full");
+}
+
+#[test]
+fn what_became_of_the_number_of_task_managers_is_noted_once() {
+    let mut timeline = Timeline::default();
+    let with_events = |texts: &[(i64, &str)]| {
+        let events = texts.iter().map(|(at_ms, text)| (*at_ms, (*text).to_owned())).collect();
+        let provisioning = ProvisioningView { status: None, events };
+        JobView { autoscaler: Some(AutoscalerView { provisioning, ..AutoscalerView::default() }), ..job() }
+    };
+    follow(&mut timeline, 10, &with_events(&[(7, "away"), (7, "left alone")]));
+    let view = follow(&mut timeline, 20, &with_events(&[(7, "away"), (7, "left alone"), (12, "again")]));
+    let texts: Vec<&str> = view.events.iter().map(|event| event.text.as_str()).collect();
+    assert_eq!(texts, ["RUNNING", "away", "left alone", "again"]);
 }
 
 #[test]

@@ -1,120 +1,29 @@
-//! The lease over an API server that is played: it keeps one object with its version.
+//! The lease over an API server that is played.
 
 use super::*;
-use crate::access::Access;
+use crate::test_server::TestServer;
 use reflow_coordination::leader_election::IfTaken;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
-
-/// What the server has, and what has been asked for.
-#[derive(Default)]
-struct Played {
-    lease: Option<Value>,
-    version: u64,
-    requests: Vec<String>,
-    /// The answer to each request, if it is not the usual one.
-    refusal: Option<(u16, Value)>,
-}
-
-impl Played {
-    fn answer(&mut self, method: &str, path: &str, body: &[u8]) -> (u16, Value) {
-        self.requests.push(format!("{method} {path}"));
-        if let Some(refusal) = &self.refusal {
-            return refusal.clone();
-        }
-        let mut written: Value = serde_json::from_slice(body).unwrap_or_default();
-        match (method, &self.lease) {
-            ("GET", Some(lease)) => return (200, lease.clone()),
-            ("GET" | "PUT", None) => return (404, Value::Null),
-            ("POST", Some(_)) => return (409, Value::Null),
-            ("PUT", Some(lease))
-                if lease["metadata"]["resourceVersion"] != written["metadata"]["resourceVersion"] =>
-            {
-                return (409, Value::Null);
-            }
-            _ => {}
-        }
-        self.version += 1;
-        written["metadata"]["resourceVersion"] = self.version.to_string().into();
-        self.lease = Some(written.clone());
-        (200, written)
-    }
-}
-
-/// Serves a connection until the client closes it.
-fn serve(stream: &TcpStream, played: &Mutex<Played>) {
-    let mut reader = BufReader::new(stream);
-    loop {
-        let mut first = String::new();
-        let mut length = 0;
-        let mut line = String::new();
-        if reader.read_line(&mut first).unwrap_or(0) == 0 {
-            return;
-        }
-        while reader.read_line(&mut line).is_ok() && line.trim() != "" {
-            if let Some(bytes) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-                length = bytes.trim().parse().unwrap();
-            }
-            line.clear();
-        }
-        let mut body = vec![0; length];
-        reader.read_exact(&mut body).unwrap();
-        let mut words = first.split(' ');
-        let (method, path) = (words.next().unwrap(), words.next().unwrap());
-        let (status, answer) = played.lock().unwrap().answer(method, path, &body);
-        let answer = answer.to_string();
-        let length = answer.len();
-        let mut stream = stream;
-        write!(stream, "HTTP/1.1 {status} X\r\nContent-Length: {length}\r\n\r\n{answer}").unwrap();
-    }
-}
 
 struct World {
-    played: Arc<Mutex<Played>>,
-    address: SocketAddr,
-    runtime: tokio::runtime::Runtime,
+    server: TestServer,
 }
 
 impl World {
     fn new() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let played = Arc::new(Mutex::new(Played::default()));
-        let served = Arc::clone(&played);
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let (stream, served) = (stream.unwrap(), Arc::clone(&served));
-                std::thread::spawn(move || serve(&stream, &served));
-            }
-        });
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        Self { played, address, runtime }
+        Self { server: TestServer::new() }
     }
 
     fn client(&self, identity: &str) -> LeaseClient {
-        let config = tempfile::NamedTempFile::new().unwrap();
-        let text = format!(
-            "{{current-context: c, clusters: [{{name: s, cluster: {{server: 'http://{}'}}}}], \
-             contexts: [{{name: c, context: {{cluster: s, user: u, namespace: shop}}}}], users: [{{name: u, user: {{token: t}}}}]}}",
-            self.address
-        );
-        std::fs::write(config.path(), text).unwrap();
-        let access = Access::find(Some(config.path()), None).unwrap();
         let candidate = Candidate { identity: identity.to_owned(), duration: Duration::from_secs(3) };
-        LeaseClient::new(Api::new(access), None, "orders-leader", candidate)
+        LeaseClient::new(self.server.api(), None, "orders-leader", candidate)
     }
 
     fn call(&self, client: &LeaseClient, request: LeaseRequest) -> Result<LeaseAnswer, ApiError> {
-        self.runtime.block_on(client.call(&request))
+        self.server.block_on(client.call(&request))
     }
 
     fn lease(&self) -> Value {
-        self.played.lock().unwrap().lease.clone().unwrap()
-    }
-
-    fn take_requests(&self) -> Vec<String> {
-        std::mem::take(&mut self.played.lock().unwrap().requests)
+        self.server.object()
     }
 }
 
@@ -132,7 +41,7 @@ fn the_lease_is_created_renewed_and_given_up() {
     assert_eq!(world.call(&a, LeaseRequest::Observe).unwrap(), LeaseAnswer::Observed(None));
     assert_eq!(world.call(&a, ACQUIRE).unwrap(), LeaseAnswer::Acquired);
     let path = "/apis/coordination.k8s.io/v1/namespaces/shop/leases";
-    assert_eq!(world.take_requests(), [format!("GET {path}/orders-leader"), format!("POST {path}")]);
+    assert_eq!(world.server.take_requests(), [format!("GET {path}/orders-leader"), format!("POST {path}")]);
     let acquired = world.lease();
     assert_eq!(acquired["kind"], "Lease");
     assert_eq!(acquired["metadata"]["name"], "orders-leader");
@@ -143,7 +52,7 @@ fn the_lease_is_created_renewed_and_given_up() {
     assert!(time.len() == "2026-11-30T18:00:00.000000Z".len() && time.ends_with('Z'), "{time}");
 
     assert_eq!(world.call(&a, RENEW()).unwrap(), LeaseAnswer::Held);
-    assert_eq!(world.take_requests(), [format!("PUT {path}/orders-leader")], "one request a renewal");
+    assert_eq!(world.server.take_requests(), [format!("PUT {path}/orders-leader")], "one request a renewal");
     assert_eq!(world.lease()["metadata"]["annotations"]["reflow/leader-epoch"], "4");
 
     assert_eq!(world.call(&a, hold(Tenure::Released, IfTaken::Yield)).unwrap(), LeaseAnswer::Held);
@@ -176,12 +85,9 @@ fn what_others_have_added_stays_and_a_stolen_lease_is_taken_back() {
     world.call(&a, LeaseRequest::Observe).unwrap();
     world.call(&a, ACQUIRE).unwrap();
     let change = |change: fn(&mut Value)| {
-        let mut played = world.played.lock().unwrap();
-        played.version += 1;
-        let version = played.version;
-        let lease = played.lease.as_mut().unwrap();
-        lease["metadata"]["resourceVersion"] = version.to_string().into();
-        change(lease);
+        let mut lease = world.lease();
+        change(&mut lease);
+        world.server.put(lease);
     };
     change(|lease| {
         lease["metadata"]["labels"] = serde_json::json!({"team": "orders"});
@@ -200,7 +106,7 @@ fn what_others_have_added_stays_and_a_stolen_lease_is_taken_back() {
     assert_eq!(world.lease()["spec"]["holderIdentity"], "a");
     assert_eq!(world.lease()["spec"]["leaseTransitions"], 1);
 
-    world.played.lock().unwrap().lease = None;
+    world.server.delete();
     assert_eq!(world.call(&a, RENEW()).unwrap(), LeaseAnswer::Held, "it is created again");
     assert_eq!(world.lease()["spec"]["holderIdentity"], "a");
 }
@@ -210,7 +116,7 @@ fn errors_say_what_is_missing() {
     let world = World::new();
     let a = world.client("a");
     let refused = |code: u16, message: &str| {
-        world.played.lock().unwrap().refusal = Some((code, serde_json::json!({"message": message})));
+        world.server.refuse(code, message);
         world.call(&a, LeaseRequest::Observe).unwrap_err().to_string()
     };
     let forbidden = refused(403, "User \"x\" cannot get resource");

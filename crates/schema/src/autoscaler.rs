@@ -54,7 +54,10 @@ impl Autoscaler {
             lag_records: view.lag_records,
             lag_seconds: view.lag_seconds,
             arriving_per_second: view.arriving_per_second,
-            status: view.status.clone(),
+            status: match &view.provisioning.status {
+                Some(in_the_way) => format!("{}; {in_the_way}", view.status),
+                None => view.status.clone(),
+            },
             decisions: decisions.collect(),
         }
     }

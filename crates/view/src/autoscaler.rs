@@ -25,6 +25,17 @@ pub struct AutoscalerView {
     pub status: String,
     /// Its last decisions, oldest first.
     pub decisions: Vec<ScalingDecisionView>,
+    /// What became of the number of TaskManagers, if the JobManager changes it itself.
+    pub provisioning: ProvisioningView,
+}
+
+/// What became of the number of TaskManagers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ProvisioningView {
+    /// Why it is not the desired one; `None` if nothing is in the way.
+    pub status: Option<String>,
+    /// What happened when, oldest first.
+    pub events: Vec<(i64, String)>,
 }
 
 /// A decision of the autoscaler.

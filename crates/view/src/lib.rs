@@ -34,7 +34,7 @@ mod task_manager;
 mod timeline;
 mod vertex;
 
-pub use autoscaler::{AutoscalerView, ScalingDecisionView};
+pub use autoscaler::{AutoscalerView, ProvisioningView, ScalingDecisionView};
 pub use checkpoint::{
     AckView, CheckpointConfigView, CheckpointCounts, CheckpointKind, CheckpointOutcome, CheckpointSamples,
     CheckpointSummary, CheckpointView, CheckpointsView, RestoredView, SavepointFormat, SubtaskCheckpointView,

@@ -9,6 +9,7 @@ mod control_plane;
 #[path = "../processes/distribution.rs"]
 #[expect(dead_code, reason = "other tests use the rest of it")]
 mod distribution;
+mod scaled;
 
 use control_plane::ControlPlane;
 use distribution::{Distribution, JOB, free_port, lines, undisturbed, until};

@@ -289,6 +289,14 @@ fn contradictions() {
         "`kubernetes.cluster-id` is Orders, but `high-availability.type` is kubernetes: the Lease needs a name: at most 45 \
          lower-case letters, digits and `-`, which begin with a letter and do not end with `-`",
     );
+    check_error(
+        yaml(
+            "job.autoscaler.enabled: true\njob.autoscaler.task-managers.provider: kubernetes\n\
+             job.autoscaler.task-managers.scale-target: job/x\n",
+        ),
+        "`job.autoscaler.task-managers.scale-target` is job/x, but `job.autoscaler.task-managers.provider` is kubernetes: \
+         name the TaskManagers' workload, `deployment/NAME` or `statefulset/NAME`",
+    );
 }
 
 #[test]

@@ -74,10 +74,15 @@ section! { "Autoscaler" {
 
     /// Who starts and stops TaskManagers. `none`: someone outside, such as Kubernetes by the metric `desiredTaskManagers`.
     /// `scripts`: the JobManager, on its machine, by `bin/taskmanager.sh`. `command`: the JobManager, by
-    /// `job.autoscaler.task-managers.command`.
+    /// `job.autoscaler.task-managers.command`. `kubernetes`: the JobManager, by the replicas of
+    /// `job.autoscaler.task-managers.scale-target`. A number that someone else has changed is left alone for a while.
     AUTOSCALER_PROVIDER: TaskManagerProvider = option("job.autoscaler.task-managers.provider").default("none");
 
     /// A shell command that sets the number of TaskManagers to `$REFLOW_TASK_MANAGERS`, such as
     /// `kubectl scale deployment/taskmanager --replicas=$REFLOW_TASK_MANAGERS`.
     AUTOSCALER_COMMAND: Option<String> = option("job.autoscaler.task-managers.command");
+
+    /// The workload of Kubernetes whose pods are the TaskManagers: `deployment/NAME` or `statefulset/NAME`, in the namespace
+    /// `kubernetes.namespace`. With zero replicas the autoscaler leaves it alone until someone sets another number.
+    AUTOSCALER_SCALE_TARGET: Option<String> = option("job.autoscaler.task-managers.scale-target");
 }}

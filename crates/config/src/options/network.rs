@@ -88,7 +88,8 @@ section! { "Network and failure detection" {
     /// The job's name in Kubernetes, with which the name of its Lease begins. At most 45 lower-case letters, digits and `-`.
     KUBERNETES_CLUSTER_ID: Option<String> = option("kubernetes.cluster-id");
 
-    /// The namespace of the Lease. Unset: that of this pod, or of the context of the kubeconfig, or `default`.
+    /// The namespace of the Lease, and of the workload that the autoscaler scales. Unset: that of this pod, or of the context of
+    /// the kubeconfig, or `default`.
     KUBERNETES_NAMESPACE: Option<String> = option("kubernetes.namespace");
 
     /// The kubeconfig by which this process reaches the API server. Unset: in a pod, its service account; otherwise

@@ -10,9 +10,12 @@
 //! ```text
 //! observation ──► demand (slots kept busy, by slot sharing group) ──► bounds, rate limits ──► decision, with a sentence
 //! ```
+//!
+//! [`provisioning`] decides when the number of TaskManagers is changed accordingly, and when it is left to others.
 
 mod load;
 mod policy;
+pub mod provisioning;
 mod settings;
 
 pub use load::{Observation, VertexLoad};

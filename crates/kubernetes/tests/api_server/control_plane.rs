@@ -158,7 +158,12 @@ impl ControlPlane {
 
     /// Another token of the service account, as a pod gets it.
     pub(crate) fn new_token(&self, namespace: &str) -> String {
-        let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/reflow/token");
+        self.token_of(namespace, "reflow")
+    }
+
+    /// A token of a service account.
+    pub(crate) fn token_of(&self, namespace: &str, account: &str) -> String {
+        let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token");
         let answer = self.create(&path, &json!({"spec": {"expirationSeconds": 600}}));
         answer["status"]["token"].as_str().unwrap().to_owned()
     }
@@ -167,6 +172,31 @@ impl ControlPlane {
     pub(crate) fn lease(&self, namespace: &str, name: &str) -> Value {
         let path = format!("/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{name}");
         self.request("GET", &path, &Value::Null).1
+    }
+
+    /// Creates a Deployment whose pods nobody starts.
+    pub(crate) fn create_deployment(&self, namespace: &str, name: &str) {
+        let labels = json!({"app": name});
+        let containers = json!([{"name": "c", "image": "none"}]);
+        let deployment = json!({"metadata": {"name": name}, "spec": {
+            "replicas": 1,
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": {"containers": containers}},
+        }});
+        self.create(&format!("/apis/apps/v1/namespaces/{namespace}/deployments"), &deployment);
+    }
+
+    /// Sets the number of replicas, as `kubectl scale` does.
+    pub(crate) fn scale(&self, namespace: &str, deployment: &str, replicas: u32) {
+        let path = format!("/apis/apps/v1/namespaces/{namespace}/deployments/{deployment}/scale");
+        let (status, answer) = self.request("PATCH", &path, &json!({"spec": {"replicas": replicas}}));
+        assert_eq!(status, 200, "{answer}");
+    }
+
+    /// The number of replicas that a Deployment declares.
+    pub(crate) fn replicas(&self, namespace: &str, deployment: &str) -> u64 {
+        let path = format!("/apis/apps/v1/namespaces/{namespace}/deployments/{deployment}");
+        self.request("GET", &path, &Value::Null).1["spec"]["replicas"].as_u64().unwrap()
     }
 
     /// Runs an asynchronous client.
@@ -182,6 +212,15 @@ impl ControlPlane {
             "apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "resourceNames": [lease], "verbs": verbs
         });
         self.bind(namespace, "lease", &rule);
+    }
+
+    /// Gives it the right to scale one Deployment.
+    pub(crate) fn grant_scaling(&self, namespace: &str, deployment: &str) {
+        let rule = json!({
+            "apiGroups": ["apps"], "resources": ["deployments/scale"], "resourceNames": [deployment],
+            "verbs": ["get", "update"],
+        });
+        self.bind(namespace, "scaling", &rule);
     }
 
     /// Gives it the right to create leases, which names no single one.

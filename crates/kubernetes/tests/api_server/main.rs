@@ -5,6 +5,7 @@
 #[expect(dead_code, reason = "other tests use the rest of it")]
 mod control_plane;
 mod manifests;
+mod scale;
 
 use control_plane::ControlPlane;
 use reflow_coordination::leader_election::{Candidate, Hold, IfTaken, LeaseAnswer, LeaseRequest};
@@ -28,6 +29,7 @@ const ACQUIRE: LeaseRequest = LeaseRequest::Acquire { program: 7 };
 fn the_client_and_the_manifests() {
     let Some(plane) = ControlPlane::start() else { return };
     manifests::are_accepted(&plane);
+    scale::the_manifests_have_all_rights_that_the_autoscaler_needs(&plane);
     a_lease_needs_rights_and_has_what_operators_look_at(&plane);
 }
 

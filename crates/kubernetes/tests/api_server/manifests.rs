@@ -10,8 +10,8 @@ fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../dist/kubernetes")
 }
 
-/// The objects that kustomize makes of the base and these components.
-fn objects(plane: &ControlPlane, components: &[&str]) -> Vec<Value> {
+/// The objects that kustomize makes of the base and these components in a namespace.
+pub(crate) fn objects(plane: &ControlPlane, components: &[&str], namespace: &str) -> Vec<Value> {
     let overlay = tempfile::tempdir().unwrap();
     for name in ["base"].iter().chain(components) {
         fs::create_dir(overlay.path().join(name)).unwrap();
@@ -19,7 +19,7 @@ fn objects(plane: &ControlPlane, components: &[&str]) -> Vec<Value> {
             fs::copy(file.path(), overlay.path().join(name).join(file.file_name())).unwrap();
         }
     }
-    let kustomization = json!({"resources": ["base"], "components": components, "namespace": "dry"});
+    let kustomization = json!({"resources": ["base"], "components": components, "namespace": namespace});
     fs::write(overlay.path().join("kustomization.yaml"), kustomization.to_string()).unwrap();
     let built = plane.program("kustomize").arg(overlay.path()).output().unwrap();
     assert!(built.status.success(), "{built:?}");
@@ -28,7 +28,7 @@ fn objects(plane: &ControlPlane, components: &[&str]) -> Vec<Value> {
 }
 
 /// Where objects of this kind are created.
-fn path(object: &Value, namespace: &str) -> String {
+pub(crate) fn path(object: &Value, namespace: &str) -> String {
     let version = object["apiVersion"].as_str().unwrap();
     let kind = object["kind"].as_str().unwrap().to_lowercase();
     let plural = match kind.strip_suffix('y') {
@@ -39,11 +39,11 @@ fn path(object: &Value, namespace: &str) -> String {
     format!("/{group}/namespaces/{namespace}/{plural}")
 }
 
-/// Each object of the base would be created, and each of the base with a standby.
+/// Each object of the base would be created, alone and with the components.
 pub(crate) fn are_accepted(plane: &ControlPlane) {
     plane.create("/api/v1/namespaces", &json!({"metadata": {"name": "dry"}}));
-    for components in [&[][..], &["standby"]] {
-        let objects = objects(plane, components);
+    for components in [&[][..], &["standby"], &["autoscaler"], &["standby", "autoscaler"]] {
+        let objects = objects(plane, components, "dry");
         assert!(objects.len() >= 11, "{objects:#?}");
         for object in objects {
             plane.create(&(path(&object, "dry") + "?dryRun=All&fieldValidation=Strict"), &object);

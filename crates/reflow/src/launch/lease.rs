@@ -17,16 +17,14 @@ pub(super) fn connect(config: &Config, job_manager: &mut JobManager) -> Result<(
 
 #[cfg(feature = "kubernetes")]
 fn in_kubernetes(config: &Config, job_manager: &mut JobManager) -> Result<(), LaunchError> {
-    use super::system;
+    use super::{kubernetes, system};
     use reflow_coordination::leader_election::Candidate;
     use reflow_jobmanager::LeaseCalls;
-    use reflow_kubernetes::{Access, Api, LeaseClient};
+    use reflow_kubernetes::LeaseClient;
     use reflow_launch::machine;
     use std::sync::Arc;
 
-    let kubeconfig = options::KUBERNETES_CONFIG_FILE.get(config);
-    let context = options::KUBERNETES_CONTEXT.get(config);
-    let access = Access::find(kubeconfig.as_deref(), context.as_deref())?;
+    let api = kubernetes::api(config, options::HIGH_AVAILABILITY.key())?;
     let id = options::KUBERNETES_CLUSTER_ID.get(config).expect("the configuration was checked for it");
     let random = machine::random::<4>().map_err(system("cannot read random numbers"))?;
     let candidate = Candidate {
@@ -36,12 +34,12 @@ fn in_kubernetes(config: &Config, job_manager: &mut JobManager) -> Result<(), La
     };
     let namespace = options::KUBERNETES_NAMESPACE.get(config);
     let identity = candidate.identity.clone();
-    let client = LeaseClient::new(Api::new(access), namespace, &format!("{id}-leader"), candidate);
+    let client = LeaseClient::new(api, namespace, &format!("{id}-leader"), candidate);
     job_manager.keep_lease_in_kubernetes(LeaseCalls::new(&Arc::new(client), identity));
     Ok(())
 }
 
 #[cfg(not(feature = "kubernetes"))]
 fn in_kubernetes(_: &Config, _: &mut JobManager) -> Result<(), LaunchError> {
-    Err(LaunchError::NoKubernetes)
+    Err(LaunchError::NoKubernetes { option: options::HIGH_AVAILABILITY.key() })
 }

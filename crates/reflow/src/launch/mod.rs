@@ -4,6 +4,8 @@ pub(crate) mod cluster;
 mod executor;
 mod http_server;
 mod job_manager;
+#[cfg(feature = "kubernetes")]
+mod kubernetes;
 mod lease;
 mod provider;
 
@@ -117,14 +119,14 @@ pub(crate) enum LaunchError {
     )]
     Artifacts { host: String, error: io::Error },
     #[cfg(feature = "kubernetes")]
-    #[error("cannot use high-availability.type: kubernetes: {0}")]
-    Kubernetes(#[from] reflow_kubernetes::AccessError),
+    #[error("cannot use {option}: kubernetes: {error}")]
+    Kubernetes { option: &'static str, error: reflow_kubernetes::AccessError },
     #[cfg(not(feature = "kubernetes"))]
     #[error(
-        "high-availability.type is kubernetes, but this executable was built without it: build it with the feature \
-         `kubernetes` of the crate reflow"
+        "{option} is kubernetes, but this executable was built without it: build it with the feature `kubernetes` of the \
+         crate reflow"
     )]
-    NoKubernetes,
+    NoKubernetes { option: &'static str },
     #[error(transparent)]
     Credentials(#[from] reflow_rest::CredentialsError),
     #[error(transparent)]
