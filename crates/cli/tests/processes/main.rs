@@ -7,6 +7,7 @@ mod distribution;
 mod fetched_job;
 mod first_process;
 mod frozen;
+mod locked;
 mod lost_job_manager;
 mod lost_logs;
 mod observing;
