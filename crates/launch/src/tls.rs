@@ -172,7 +172,8 @@ pub fn refuse_rest_without_tls(config: &Config) -> Result<(), UnusableTls> {
     if is_absent { Err(UnusableTls::Absent { switch: REST.key() }) } else { Ok(()) }
 }
 
-#[cfg(all(test, feature = "tls"))]
+#[cfg(test)]
+#[cfg(feature = "tls")]
 mod tests {
     use super::*;
 
