@@ -319,8 +319,12 @@ fn assignment(text: &str) -> Result<(String, u32), String> {
 
 fn address(text: &str) -> Result<String, String> {
     let address = text.trim_end_matches('/');
-    let bare =
-        address.strip_prefix("http://").or_else(|| address.strip_prefix("https://")).unwrap_or(address);
+    let bare = match address.split_once("://") {
+        // Any other, such as `HTTPS`, must not be taken for one without TLS.
+        Some(("http" | "https", bare)) => bare,
+        Some((scheme, _)) => return Err(format!("there is no `{scheme}://` here: use http:// or https://")),
+        None => address,
+    };
     match bare.rsplit_once(':') {
         Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => Ok(address.to_owned()),
         _ => Err("use HOST:PORT, such as localhost:8081 or https://localhost:8081".into()),

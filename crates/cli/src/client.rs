@@ -134,7 +134,8 @@ impl Client {
         self.send(self.agent.put(self.url(path)), body)
     }
 
-    fn url(&self, path: &str) -> String {
+    /// The URL of a path.
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("{}{path}", self.url)
     }
 

@@ -34,6 +34,10 @@ pub(crate) enum CliError {
          REFLOW_CA_FILE or security.ssl.rest.ca."
     )]
     NoAuthority { address: String },
+    #[error(
+        "{address} is reached without TLS, and --ca-file names an authority: use https://, or leave the file out"
+    )]
+    AuthorityWithoutTls { address: String },
     #[error(transparent)]
     Certificates(#[from] TlsError),
     #[error("cannot take the token from {}: {cause}", .file.display())]

@@ -25,10 +25,13 @@ impl Target {
     ) -> Result<Self, CliError> {
         let enabled = config.is_some_and(|config| options::SECURITY_SSL_REST_ENABLED.get(config));
         let (is_encrypted, bare) = match address.split_once("://") {
-            Some((scheme, bare)) => (scheme == "https", bare),
+            Some((scheme, bare)) => (scheme != "http", bare),
             None => (enabled || connection.ca_file.is_some(), address),
         };
         if !is_encrypted {
+            if connection.ca_file.is_some() {
+                return Err(CliError::AuthorityWithoutTls { address: address.to_owned() });
+            }
             return Ok(Self { address: bare.to_owned(), tls: None });
         }
         let address = format!("https://{bare}");
@@ -114,7 +117,10 @@ mod tests {
             ca_file: Some("/nonexistent/ca.pem".into()),
             json: false,
         };
-        let error = Target::new("h:1", &connection, None).err().map(|error| error.to_string());
-        assert!(error.as_ref().is_some_and(|error| error.contains("/nonexistent/ca.pem")), "{error:?}");
+        let error = |address| Target::new(address, &connection, None).err().map(|error| error.to_string());
+        let with_tls = error("h:1");
+        assert!(with_tls.as_ref().is_some_and(|error| error.contains("/nonexistent/ca.pem")), "{with_tls:?}");
+        let without = error("http://h:1");
+        assert!(without.as_ref().is_some_and(|error| error.contains("use https://")), "{without:?}");
     }
 }

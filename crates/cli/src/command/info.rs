@@ -15,8 +15,8 @@ pub(crate) fn run(info: &Info) -> Result<(), CliError> {
     if info.connection.json {
         return print_json(&details);
     }
-    let address = client.address();
-    print(&format!("{}\nMore: http://{address}/#/job/{}\n", describe(&job, &details), job.jid))
+    let page = client.url(&format!("/#/job/{}", job.jid));
+    print(&format!("{}\nMore: {page}\n", describe(&job, &details)))
 }
 
 fn describe(job: &JobOverview, details: &JobDetails) -> String {

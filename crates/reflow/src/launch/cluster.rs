@@ -27,8 +27,9 @@ pub(super) fn run(
     logging::start("warn,reflow_taskmanager=error");
     let cluster = Cluster::start(executable, task_managers, options)?;
     let (name, port) = (cluster.executable.name, options::REST_PORT.get(&cluster.config));
+    let scheme = if options::SECURITY_SSL_REST_ENABLED.get(&cluster.config) { "https" } else { "http" };
     print_to_stderr(format_args!(
-        "{name} runs with {task_managers} TaskManagers; look at http://localhost:{port}"
+        "{name} runs with {task_managers} TaskManagers; look at {scheme}://localhost:{port}"
     ));
     let Ended { exit, accumulators } = cluster.run_job(Signals::Handled)?;
     for (name, value) in accumulators {
