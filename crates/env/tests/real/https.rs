@@ -21,7 +21,7 @@ fn fetched(server: &Authority, years: [i32; 2], host: &str, https: HttpsClients)
     runtime.spawn(async move {
         let (stream, _) = listener.accept().await.unwrap();
         let Ok(mut stream) = server.accept(stream).await else { return };
-        stream.read(&mut [0; 4096]).await.unwrap();
+        assert!(stream.read(&mut [0; 4096]).await.unwrap() > 0);
         stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc").await.unwrap();
         stream.shutdown().await.unwrap();
     });

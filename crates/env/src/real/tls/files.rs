@@ -62,9 +62,12 @@ pub(super) struct Renewed<F: Files> {
 #[derive(Debug)]
 struct State<M> {
     looked_at: Option<Instant>,
+    /// When the files were changed that were read last.
     modified: Vec<Option<SystemTime>>,
     made: M,
     fault: Option<String>,
+    /// Why the files cannot be used as they are now, which is logged once.
+    refused: Option<String>,
 }
 
 impl<F: Files> Renewed<F> {
@@ -74,7 +77,8 @@ impl<F: Files> Renewed<F> {
         if let Some(fault) = &fault {
             tracing::error!("{fault}");
         }
-        Ok(Self { files, state: Mutex::new(State { looked_at: None, modified, made, fault }) })
+        let state = State { looked_at: None, modified, made, fault, refused: None };
+        Ok(Self { files, state: Mutex::new(state) })
     }
 
     pub(super) fn files(&self) -> &F {
@@ -92,25 +96,32 @@ impl<F: Files> Renewed<F> {
             state.looked_at = Some(Instant::now());
             let modified = modified(&self.files);
             if modified != state.modified {
-                state.modified = modified;
-                self.make_again(&mut state);
+                self.make_again(&mut state, modified);
             }
         }
         state.made.clone()
     }
 
-    fn make_again(&self, state: &mut State<F::Made>) {
-        match self.files.make() {
+    /// Uses the files as they are now, unless peers would refuse them and do not refuse the former ones. It tries again until
+    /// they can be used: rights to read a file may change and the file not.
+    fn make_again(&self, state: &mut State<F::Made>, modified: Vec<Option<SystemTime>>) {
+        let refused = match self.files.make() {
+            Ok((_, Some(fault))) if state.fault.is_none() => fault,
             Ok((made, fault)) => {
                 if let Some(fault) = &fault {
                     tracing::error!("{fault}");
                 }
-                (state.made, state.fault) = (made, fault);
+                *state = State { modified, made, fault, refused: None, ..*state };
                 let paths = self.files.paths().into_iter().map(|path| path.display().to_string());
                 tracing::info!("read {} again", paths.collect::<Vec<_>>().join(", "));
+                return;
             }
-            Err(error) => tracing::error!("the former certificates stay in use: {error}"),
+            Err(error) => error.to_string(),
+        };
+        if state.refused.as_ref() != Some(&refused) {
+            tracing::error!("the former certificates stay in use: {refused}");
         }
+        state.refused = Some(refused);
     }
 
     fn lock(&self) -> MutexGuard<'_, State<F::Made>> {
