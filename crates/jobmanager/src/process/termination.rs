@@ -135,10 +135,11 @@ impl JobManager {
             "no standby has taken the job over, so this JobManager leads on: start a second one with the same job and options"
                 .to_owned(),
         )));
-        led.leader.handle_event(now, Event::Tick, out);
         if ends {
-            self.terminate(now, out);
+            // A rescale that has waited for the hand-over must not begin now.
+            return self.terminate(now, out);
         }
+        led.leader.handle_event(now, Event::Tick, out);
     }
 
     /// Hands the job over because a user requested it.
