@@ -25,6 +25,8 @@ pub(crate) struct Autoscaler {
     policy: Policy,
     began_at: Instant,
     look_at: Instant,
+    /// Since when all subtasks of the job run.
+    runs_since: Option<Instant>,
     decisions: VecDeque<Decision>,
     provisioning: ProvisioningView,
 }
@@ -37,6 +39,7 @@ impl Autoscaler {
             policy: Policy::new(settings(config)),
             began_at: now,
             look_at: now,
+            runs_since: None,
             decisions: VecDeque::new(),
             provisioning: ProvisioningView::default(),
         })
@@ -74,17 +77,26 @@ impl Autoscaler {
         let view = scheduler.view();
         let Some(observation) = observe(&view, metrics, members) else {
             self.policy.pause(now, "waiting for the job to run steadily");
+            self.runs_since = None;
             if now >= self.began_at + SETTLED_AFTER {
                 self.policy.wait_for(needed(&view, members));
             }
             return None;
         };
+        self.runs_since.get_or_insert(now);
         let decision = self.policy.observe(now, observation)?;
         tracing::info!("autoscaler: {}", decision.reason);
         self.decisions.push_back(decision);
         self.decisions.drain(..self.decisions.len().saturating_sub(KEPT_DECISIONS));
         let parallelism = self.policy.assessment().parallelism.clone();
         self.policy.settings().scaling.then_some(Event::LimitParallelism { parallelism })
+    }
+
+    /// Whether the job runs for long enough to tell that it needs no more TaskManagers.
+    fn has_observed(&self) -> bool {
+        let Settings { window, stabilization, .. } = *self.policy.settings();
+        let begun = self.began_at + SETTLED_AFTER;
+        self.runs_since.is_some_and(|since| self.look_at >= begun.max(since + window + stabilization))
     }
 
     pub(crate) fn view(&self) -> AutoscalerView {
@@ -98,6 +110,7 @@ impl Autoscaler {
         AutoscalerView {
             scaling: self.policy.settings().scaling,
             desired_task_managers: assessment.task_managers,
+            desired_is_least: !self.has_observed(),
             parallelism: assessment.parallelism.clone(),
             utilization: assessment.utilization,
             lag_records: assessment.lag_records,
@@ -129,12 +142,17 @@ fn needed(view: &View<'_>, members: &Members) -> u32 {
         *of_group = (*of_group).max(of_vertex.scalable.lower);
     }
     let slots: u32 = lower.into_values().sum();
-    let (mut there, mut slots_of_one) = (0, 1);
-    for (_, task_manager) in members.task_managers().filter(|(_, task_manager)| !task_manager.draining) {
-        there += 1;
-        slots_of_one = slots_of_one.max(task_manager.slots);
-    }
-    slots.div_ceil(slots_of_one).max(there)
+    let there = members.task_managers().filter(|(_, task_manager)| !task_manager.draining).count();
+    slots.div_ceil(slots_of_one(members)).max(u32::try_from(there).unwrap_or(u32::MAX))
+}
+
+/// The slots that a further TaskManager is expected to have, from those that stay. If all leave, the next ones are like them.
+fn slots_of_one(members: &Members) -> u32 {
+    let slots = |leaves: bool| {
+        let task_managers = members.task_managers().map(|(_, task_manager)| task_manager);
+        task_managers.filter(|it| it.draining == leaves).map(|it| it.slots).max()
+    };
+    slots(false).or_else(|| slots(true)).unwrap_or(1)
 }
 
 fn settings(config: &Config) -> Settings {
@@ -207,15 +225,15 @@ fn observe(view: &View<'_>, metrics: &Metrics, members: &Members) -> Option<Obse
         }
         vertices.push(load);
     }
-    let stay = || members.task_managers().map(|(_, task_manager)| task_manager).filter(|it| !it.draining);
-    let memory = stay().filter_map(|task_manager| {
+    let stay = members.task_managers().map(|(_, task_manager)| task_manager).filter(|it| !it.draining);
+    let memory = stay.filter_map(|task_manager| {
         let hardware = &task_manager.hardware;
         let limited = hardware.process_memory < hardware.physical_memory;
         limited.then(|| hardware.process_memory / u64::from(task_manager.slots.max(1)))
     });
     Some(Observation {
         vertices,
-        slots_per_task_manager: stay().map(|task_manager| task_manager.slots).max().unwrap_or(1),
+        slots_per_task_manager: slots_of_one(members),
         memory_per_slot: memory.min(),
     })
 }

@@ -11,6 +11,8 @@ pub struct AutoscalerView {
     pub scaling: bool,
     /// The TaskManagers that the job should have; `None` while that is not known.
     pub desired_task_managers: Option<u32>,
+    /// Whether more may be right, too, because the job has not run for long enough to tell.
+    pub desired_is_least: bool,
     /// The parallelism that each vertex should have.
     pub parallelism: BTreeMap<VertexId, u32>,
     /// How busy the slots of that parallelism would be; above 1, they are too few.

@@ -14,6 +14,9 @@
 use reflow_types::Instant;
 use std::time::Duration;
 
+/// How long a change by someone else is remembered at least, so that one who makes it every few minutes, such as a tool that
+/// compares the workload with a repository, is left alone for longer, too.
+const REMEMBERED: Duration = Duration::from_secs(30 * 60);
 /// The most times that a pause doubles.
 const MAX_DOUBLINGS: u32 = 16;
 
@@ -62,6 +65,21 @@ impl Rules {
             removes_singly: false,
             zero_is_off: true,
         }
+    }
+}
+
+/// The number that the job should have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Desired {
+    pub number: u32,
+    /// Whether more may be right, too: the job does not run yet, or not for long enough to tell. TaskManagers that were asked for
+    /// may still be starting then.
+    pub is_least: bool,
+}
+
+impl Desired {
+    fn allows(self, number: u32) -> bool {
+        number == self.number || (self.is_least && number > self.number)
     }
 }
 
@@ -132,17 +150,17 @@ impl Provisioning {
     }
 
     /// Whether the provider is to look at the number now.
-    pub fn is_due(&self, now: Instant, desired: u32) -> bool {
+    pub fn is_due(&self, now: Instant, desired: Desired) -> bool {
         if self.failing.as_ref().is_some_and(|failing| now < failing.retry_at) {
             return false;
         }
-        let changes = self.settled.is_none_or(|settled| settled != desired && !self.is_off(settled));
+        let changes = self.settled.is_none_or(|settled| !desired.allows(settled) && !self.is_off(settled));
         let waits = self.overruled.as_ref().is_some_and(|overruled| now < overruled.until);
         (changes && !waits) || self.looked_at.is_none_or(|at| at + self.rules.look_every <= now)
     }
 
     /// The provider has found this number. Returns the one to which it should be changed.
-    pub fn found(&mut self, now: Instant, number: u32, desired: u32) -> Option<u32> {
+    pub fn found(&mut self, now: Instant, number: u32, desired: Desired) -> Option<u32> {
         self.looked_at = Some(now);
         match self.changing.take() {
             Some((to, until)) if number != to && now < until => {
@@ -162,16 +180,18 @@ impl Provisioning {
     }
 
     /// Notices that someone else has changed the number.
-    fn compare(&mut self, now: Instant, number: u32, desired: u32) {
+    fn compare(&mut self, now: Instant, number: u32, desired: Desired) {
         let Some(settled) = self.settled.filter(|settled| *settled != number) else { return };
         // Someone who sets what is desired agrees. Zero begins a pause that someone has asked for, and another number ends it.
-        if number == desired || self.is_off(number) || self.is_off(settled) {
+        if desired.allows(number) || self.is_off(number) || self.is_off(settled) {
             return;
         }
         let (first, most) = self.rules.left_alone;
         let (time, again) = match &self.overruled {
             Some(former) if now < former.until => (former.time, false),
-            Some(former) if now < former.until + former.time => ((former.time * 2).min(most), first < most),
+            Some(former) if now < former.until + former.time.max(REMEMBERED) => {
+                ((former.time * 2).min(most), first < most)
+            }
             _ => (first, false),
         };
         let advice = if again { "; it keeps being changed: let only one scale it" } else { "" };
@@ -188,12 +208,13 @@ impl Provisioning {
         self.rules.zero_is_off && number == 0
     }
 
-    fn change(&self, now: Instant, number: u32, desired: u32) -> Option<u32> {
+    fn change(&self, now: Instant, number: u32, desired: Desired) -> Option<u32> {
         let waits = self.overruled.as_ref().is_some_and(|overruled| now < overruled.until);
-        if waits || number == desired || self.is_off(number) {
+        if waits || desired.allows(number) || self.is_off(number) {
             return None;
         }
-        Some(if desired < number && self.rules.removes_singly { number - 1 } else { desired })
+        let removes_one = desired.number < number && self.rules.removes_singly;
+        Some(if removes_one { number - 1 } else { desired.number })
     }
 
     /// The number was changed, or is about to change.

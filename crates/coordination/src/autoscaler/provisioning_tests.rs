@@ -4,12 +4,18 @@ use super::*;
 
 const REPLICAS: &str = "replicas of deployment/x";
 
+fn exactly(number: u32) -> Desired {
+    Desired { number, is_least: false }
+}
+
 /// A number, and its provider, which looks once a second.
 struct World {
     provisioning: Provisioning,
     now: u64,
     number: u32,
     desired: u32,
+    /// Whether it does not run yet.
+    is_starting: bool,
     /// Why requests fail.
     broken: Option<(Request, &'static str)>,
     /// The seconds in which the provider has looked, and what it has changed.
@@ -23,7 +29,18 @@ impl World {
     fn new(rules: Rules, number: u32, desired: u32) -> Self {
         let provisioning = Provisioning::new(rules);
         let (looks, changes, events) = (Vec::new(), Vec::new(), Vec::new());
-        Self { provisioning, now: 0, number, desired, broken: None, looks, changes, events, status: None }
+        Self {
+            provisioning,
+            now: 0,
+            number,
+            desired,
+            is_starting: false,
+            broken: None,
+            looks,
+            changes,
+            events,
+            status: None,
+        }
     }
 
     fn replicas(number: u32, desired: u32) -> Self {
@@ -34,7 +51,7 @@ impl World {
         for _ in 0..seconds {
             self.now += 1;
             let now = Instant(0) + Duration::from_secs(self.now);
-            if self.provisioning.is_due(now, self.desired) {
+            if self.provisioning.is_due(now, self.desired()) {
                 self.looks.push(self.now);
                 self.look(now);
             }
@@ -45,12 +62,16 @@ impl World {
         }
     }
 
+    fn desired(&self) -> Desired {
+        Desired { number: self.desired, is_least: self.is_starting }
+    }
+
     fn look(&mut self, now: Instant) {
         let fails = |request| self.broken.filter(|(broken, _)| *broken == request).map(|(_, error)| error);
         if let Some(error) = fails(Request::Look) {
             return self.provisioning.failed(now, Request::Look, error);
         }
-        let Some(to) = self.provisioning.found(now, self.number, self.desired) else { return };
+        let Some(to) = self.provisioning.found(now, self.number, self.desired()) else { return };
         if let Some(error) = fails(Request::Change) {
             return self.provisioning.failed(now, Request::Change, error);
         }
@@ -75,6 +96,33 @@ fn the_desired_number_is_set_at_once_and_looked_at_rarely() {
     world.pass(1);
     assert_eq!(world.take_changes(), [(62, 2)]);
     assert_eq!((world.events, world.status), (vec![], None));
+}
+
+/// Their pods pull the image.
+#[test]
+fn none_is_removed_before_the_job_runs() {
+    let mut world = World::replicas(5, 1);
+    world.is_starting = true;
+    world.pass(100);
+    assert_eq!((world.take_changes(), world.looks.len()), (vec![], 10));
+    world.desired = 6;
+    world.pass(1);
+    assert_eq!(world.take_changes(), [(101, 6)]);
+    (world.is_starting, world.desired) = (false, 2);
+    world.pass(1);
+    assert_eq!(world.take_changes(), [(102, 2)]);
+    assert!(world.events.is_empty(), "{:?}", world.events);
+}
+
+/// A tool that sets what a repository says, every five minutes.
+#[test]
+fn one_who_rarely_sets_another_number_is_left_alone_for_longer_each_time() {
+    let mut world = World::replicas(2, 4);
+    for _ in 0..(24 * 12) {
+        world.pass(300);
+        world.number = 2;
+    }
+    assert!(world.changes.len() < 40, "{:?}", world.changes);
 }
 
 #[test]
@@ -208,27 +256,27 @@ fn a_missing_right_to_change_is_reported_once() {
 fn registered_ones_go_one_by_one_and_take_their_time() {
     let mut provisioning = Provisioning::new(Rules::of_registered(true));
     let at = |seconds| Instant(0) + Duration::from_secs(seconds);
-    assert_eq!(provisioning.found(at(0), 3, 1), Some(2));
+    assert_eq!(provisioning.found(at(0), 3, exactly(1)), Some(2));
     provisioning.changed(at(0), 2);
-    assert_eq!(provisioning.found(at(20), 3, 1), None, "it still moves off");
-    assert_eq!(provisioning.found(at(21), 2, 1), Some(1));
+    assert_eq!(provisioning.found(at(20), 3, exactly(1)), None, "it still moves off");
+    assert_eq!(provisioning.found(at(21), 2, exactly(1)), Some(1));
     provisioning.changed(at(21), 1);
-    assert_eq!(provisioning.found(at(51), 2, 1), Some(1), "it has waited in vain, and tries again");
+    assert_eq!(provisioning.found(at(51), 2, exactly(1)), Some(1), "it has waited in vain, and tries again");
     provisioning.changed(at(51), 1);
-    assert_eq!(provisioning.found(at(52), 1, 1), None);
+    assert_eq!(provisioning.found(at(52), 1, exactly(1)), None);
     assert_eq!(provisioning.take_report(), None);
 
     // One dies. Two that are missing in a row do not make the pause longer.
-    assert_eq!(provisioning.found(at(60), 0, 1), None);
+    assert_eq!(provisioning.found(at(60), 0, exactly(1)), None);
     let notice = provisioning.take_report().unwrap().events;
     assert_eq!(
         notice,
         ["0 TaskManagers instead of 1, which the autoscaler has not asked for: left alone for 60 s"]
     );
-    assert_eq!(provisioning.found(at(119), 0, 1), None);
-    assert_eq!(provisioning.found(at(120), 0, 1), Some(1));
+    assert_eq!(provisioning.found(at(119), 0, exactly(1)), None);
+    assert_eq!(provisioning.found(at(120), 0, exactly(1)), Some(1));
     provisioning.changed(at(120), 1);
-    assert_eq!(provisioning.found(at(121), 1, 1), None);
-    assert_eq!(provisioning.found(at(122), 0, 1), None);
+    assert_eq!(provisioning.found(at(121), 1, exactly(1)), None);
+    assert_eq!(provisioning.found(at(122), 0, exactly(1)), None);
     assert!(provisioning.take_report().unwrap().events[0].contains("left alone for 60 s"));
 }

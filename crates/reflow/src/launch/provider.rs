@@ -11,10 +11,10 @@ mod processes;
 use super::LaunchError;
 use processes::{Scripts, Shell};
 use reflow_config::{Config, TaskManagerProvider, options};
-use reflow_coordination::autoscaler::provisioning::{Provisioning, Request, Rules};
+use reflow_coordination::autoscaler::provisioning::{Desired, Provisioning, Request, Rules};
 use reflow_jobmanager::Handle;
 use reflow_types::Instant;
-use reflow_view::{Cluster, ClusterView};
+use reflow_view::{Cluster, ClusterView, Readiness};
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::runtime::Runtime;
@@ -106,10 +106,15 @@ async fn follow<P: Provider>(provider: P, cluster: Handle) {
     }
 }
 
-/// The TaskManagers that there are, and that there should be. `None` if that is not known, the job has ended, or decisions
-/// are only shown.
-fn counts(view: &ClusterView) -> Option<(u32, u32)> {
+/// The TaskManagers that there are, and that there should be. `None` if that is not known, the job has ended, decisions are only
+/// shown, or this JobManager cannot tell whether it still leads.
+fn counts(view: &ClusterView) -> Option<(u32, Desired)> {
+    if view.readiness != Readiness::Leading {
+        return None;
+    }
     let job = view.jobs.first().filter(|job| !job.status.is_terminal())?;
     let autoscaler = job.autoscaler.as_ref().filter(|autoscaler| autoscaler.scaling)?;
-    Some((u32::try_from(view.task_managers.len()).ok()?, autoscaler.desired_task_managers?))
+    let desired =
+        Desired { number: autoscaler.desired_task_managers?, is_least: autoscaler.desired_is_least };
+    Some((u32::try_from(view.task_managers.len()).ok()?, desired))
 }
