@@ -423,10 +423,8 @@ impl JobManager {
             let is_final = end.state.is_final();
             let ending = Box::new(Ending::new(now, end, records, self.tickets.clone()));
             let Phase::Leading(mut led) = std::mem::replace(&mut self.phase, Phase::Ended) else { return };
-            match is_final {
-                // Until its end is recorded, a standby would run it on.
-                true => led.leader.keep(now),
-                false => led.leader.end_lease(now),
+            if !is_final {
+                led.leader.end_lease(now);
             }
             led.answer_transfer(Err(CommandError::Conflict("the job has ended".to_owned())));
             self.phase = Phase::Ending(led, ending);
