@@ -198,7 +198,7 @@ fn it_keeps_trying_and_gives_up_with_a_reason() {
 #[test]
 fn silence_counts_as_no_answer() {
     let mut driven = start();
-    driven.pass(Duration::from_secs(11));
+    driven.pass(Duration::from_secs(3));
     let closes = |output: &Output| matches!(output, Output::Close { conn: CONN });
     assert!(driven.out.iter().any(closes));
     assert!(matches!(driven.out.last(), Some(Output::Connect { conn: ConnId(1), .. })));
