@@ -48,7 +48,7 @@ pub struct Coordinator {
     /// A failed checkpoint whose abandonment storage has not confirmed yet.
     pub(super) unrecorded: Option<CheckpointId>,
     /// Whether storage has lost objects of the checkpoint from which this leadership resumes.
-    pub(super) has_lost_objects: bool,
+    has_lost_objects: bool,
 }
 
 impl Coordinator {
@@ -129,7 +129,8 @@ impl Coordinator {
         if self.has_lost_objects {
             // Its tasks have what storage has lost. No failure of this checkpoint counts, because a restart would need that.
             deployed.rewrite = true;
-            let Request { purpose, then, directory, cut, .. } = Request::of(Purpose::User);
+            let wanted = Request::of(Purpose::User);
+            let Request { purpose, then, directory, cut, .. } = wanted;
             self.queue.push(Queued { purpose, then, requests: Vec::new(), directory, cut }).ok();
         }
         self.skip_ids(highest);

@@ -240,7 +240,6 @@ impl Coordinator {
             deployed.ends = manifest.ending;
             if format == StateFormat::Checkpoint {
                 deployed.rewrite &= !full;
-                self.has_lost_objects &= !full;
                 deployed.chains.extend(chains);
             }
             let without_keyed = |state: SubtaskState| SubtaskState { keyed: None, ..state };
@@ -275,7 +274,7 @@ impl Coordinator {
         // One that is abandoned because a region restarts is no failure of a checkpoint. While storage has lost objects of the
         // last complete one, a restart could not restore it.
         let counts = |deployed: &Deployed| {
-            let runs = deployed.attempt == *attempt && deployed.running && !self.has_lost_objects;
+            let runs = deployed.attempt == *attempt && deployed.running && !deployed.rewrite;
             runs && deployed.absent.is_subset(without)
         };
         let counts = self.deployed.as_ref().is_some_and(counts);
