@@ -87,24 +87,6 @@ fn finish(world: &mut World, deployment: &Deployment) {
     world.report(SubtaskReport { attempt, subtask, event: SubtaskEvent::Finished });
 }
 
-/// A standby would run a job on whose end is being recorded.
-#[test]
-fn a_job_that_ends_while_it_is_handed_over_is_not_taken_over() {
-    let (mut leader, mut standby, deployment) = handing_over_what_runs();
-    leader.held.hold("_metadata", usize::MAX);
-    finish(&mut leader, &deployment);
-    share(&mut leader, &mut standby);
-    go_on(&mut leader, &mut standby, DURATION / 4);
-    assert_eq!(standby.store.names("/epochs/").len(), 1, "nobody claims it");
-    share(&mut standby, &mut leader);
-    leader.answer_held();
-    leader.pass(DURATION);
-    assert_eq!(leader.exit, Some((0, String::new())));
-    share(&mut leader, &mut standby);
-    standby.pass(DURATION);
-    assert_eq!(standby.exit, Some((0, String::new())));
-}
-
 #[test]
 fn a_leader_whose_job_ends_when_another_one_has_claimed_it_becomes_its_standby() {
     let (mut leader, mut standby, deployment) = handing_over_what_runs();

@@ -21,7 +21,7 @@ impl Leader {
         Some(lease.lease().duration)
     }
 
-    /// No standby has taken over, or none shall any more.
+    /// No standby has taken over.
     pub(crate) fn keep(&mut self, now: Instant) {
         self.scheduler.set_hands_over(false);
         self.set_tenure(now, Tenure::Kept);
