@@ -358,3 +358,17 @@ fn channels_that_do_not_fit_into_the_memory_are_refused_with_the_figures() {
     });
     assert!(failed && built.load(Ordering::Relaxed) == 0);
 }
+
+/// Peers that were told of the next attempt earlier have opened channels already, and do not open them again.
+#[test]
+fn channels_of_an_attempt_that_comes_while_another_is_dropped_are_kept() {
+    let mut driven = registered();
+    let (mut deploy, _) = wide(&mut driven, 2);
+    let ToExecutor::Deploy { deployment, .. } = &mut deploy else { unreachable!() };
+    let subtasks = deployment.graph.vertices.iter_mut().flat_map(|vertex| &mut vertex.subtasks);
+    subtasks.for_each(|subtask| subtask.id.0 += 10);
+    driven.receive(&ToExecutor::DropAttempt { attempt: Attempt::default() });
+    driven.receive(&deploy);
+    assert!(driven.executor.slots().is_clearing(), "the former tasks are not dropped yet");
+    assert_eq!(driven.executor.first_kept(), SubtaskId(10));
+}

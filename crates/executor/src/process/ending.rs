@@ -56,10 +56,10 @@ impl Executor {
         if self.slots().is_clearing() || self.building.is_some() {
             return;
         }
+        let first = self.first_kept();
         if let Some(ending) = self.ending.take() {
             self.give_back.on_change(now);
-            // What peers have opened for later subtasks is kept.
-            self.hub.clear(self.next_subtask);
+            self.hub.clear(first);
             if let Ending::Canceled(attempt) = ending {
                 let canceled = ExecutorReport::AttemptCanceled { attempt };
                 self.job_manager.send(out, &FromExecutor::Report(canceled));
@@ -69,8 +69,7 @@ impl Executor {
             return self.take_deferred(now, out);
         };
         self.give_back.on_change(now);
-        self.hub
-            .clear(deployment.graph.subtasks().map(|(_, _, subtask)| subtask.id).min().unwrap_or_default());
+        self.hub.clear(first);
         self.peers.end_hand_overs(out);
         self.peers.set_addresses(&addresses, out);
         // Checkpoints of another leadership may have the same ids.
@@ -78,6 +77,18 @@ impl Executor {
             self.slots().send_to_all(|| SlotCommand::Forget);
         }
         self.begin_building(now, *deployment, out);
+    }
+
+    /// The first subtask for which channels are kept that peers have opened. They may have done so before this executor was
+    /// told to drop its attempt or to deploy the next one.
+    pub(super) fn first_kept(&self) -> SubtaskId {
+        match &self.deploying {
+            Some((deployment, _)) => {
+                let ids = deployment.graph.subtasks().map(|(_, _, subtask)| subtask.id);
+                ids.min().unwrap_or_default()
+            }
+            None => self.next_subtask,
+        }
     }
 
     /// Handles the messages that have waited.
