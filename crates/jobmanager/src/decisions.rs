@@ -59,7 +59,7 @@ impl Wanted {
             }
             Err(error) => return Ok(StoreOutcome::Failed(error.to_string())),
         };
-        // Read twice and still damaged, so it never completes a checkpoint.
+        // Damaged in each read, so it never completes a checkpoint.
         let Ok(decision) = manifest::decode(&bytes) else { return Ok(self.taken()) };
         let complete = matches!(decision, Decision::Complete(_));
         match (authority.author(&decision), self) {

@@ -16,6 +16,7 @@ use crate::autoscaler::Autoscaler;
 use crate::decisions::{Wanted, create, created, is_damaged};
 use crate::deletions::Deletions;
 use crate::enumerators::{Assignment, Enumerators};
+use crate::leadership::MAX_READS;
 use crate::leadership::authority::{Authority, Standing};
 use crate::lease::renewals::Renewals;
 use crate::members::{MemberEvent, Members};
@@ -54,9 +55,8 @@ enum Purpose {
     Name(CheckpointId, Wanted),
     /// Check that the objects of a checkpoint exist.
     Objects(Box<Check>),
-    /// Read the decision under a name that existed already. If it is damaged, it is read once more from the given
-    /// location.
-    Decision(CheckpointId, Wanted, Option<Location>),
+    /// Read the decision under a name that existed already, from this location. The number is that of bad reads before.
+    Decision(CheckpointId, Wanted, Location, u32),
     /// Check for a later leadership before the outcome counts.
     Standing(CheckpointId, Wanted, StoreOutcome),
     /// Check for a later leadership between decisions.
@@ -308,8 +308,8 @@ impl Leader {
                 // this leader's own.
                 Err(StoreError::AlreadyExists(at)) => {
                     let read = StoreOp::Get { at: at.clone(), range: None };
-                    return out
-                        .push(self.requests.ask(Purpose::Decision(checkpoint, wanted, Some(at)), read));
+                    let purpose = Purpose::Decision(checkpoint, wanted, at, 0);
+                    return out.push(self.requests.ask(purpose, read));
                 }
                 result => {
                     let outcome = created(checkpoint, result);
@@ -318,11 +318,14 @@ impl Leader {
             },
             Some(Purpose::Objects(check)) => return self.objects_listed(now, *check, result, out),
             Some(Purpose::Look) => return self.looked(now, &result, out),
-            Some(Purpose::Decision(checkpoint, wanted, Some(at))) if is_damaged(&result) => {
-                let read = StoreOp::Get { at, range: None };
-                return out.push(self.requests.ask(Purpose::Decision(checkpoint, wanted, None), read));
+            Some(Purpose::Decision(checkpoint, wanted, at, bad_reads))
+                if is_damaged(&result) && bad_reads + 1 < MAX_READS =>
+            {
+                let read = StoreOp::Get { at: at.clone(), range: None };
+                let purpose = Purpose::Decision(checkpoint, wanted, at, bad_reads + 1);
+                return out.push(self.requests.ask(purpose, read));
             }
-            Some(Purpose::Decision(checkpoint, wanted, _)) => match wanted.found(result, &self.authority) {
+            Some(Purpose::Decision(checkpoint, wanted, ..)) => match wanted.found(result, &self.authority) {
                 Ok(outcome) => return self.decided(now, checkpoint, wanted, outcome, out),
                 Err(successor) => {
                     self.deposed = Some(successor);

@@ -32,7 +32,7 @@ use std::time::Duration;
 /// The most tries of a storage request.
 const MAX_TRIES: u32 = 6;
 /// The number of bad reads after which an object counts as damaged.
-const MAX_READS: u32 = 4;
+pub(crate) const MAX_READS: u32 = 4;
 /// The most leaderships of which a record tells.
 const MAX_HISTORY: usize = 20;
 /// How often other JobManagers may create an epoch first.

@@ -11,8 +11,8 @@ pub(crate) struct MemoryStore {
     pub(crate) broken: Option<&'static str>,
     /// The next put of a name with this ending is carried out, but its answer is lost.
     pub(crate) lost_answer: Option<&'static str>,
-    /// The next read of a name with this ending is damaged.
-    pub(crate) damaged_read: Option<&'static str>,
+    /// So many reads of a name with this ending are damaged.
+    pub(crate) damaged_reads: Option<(&'static str, u32)>,
 }
 
 impl MemoryStore {
@@ -40,7 +40,11 @@ impl MemoryStore {
             StoreOp::Get { at, range } => match self.objects.get(&at.0) {
                 None => Err(StoreError::NotFound(at)),
                 Some(body) => {
-                    let damaged = self.damaged_read.take_if(|name| at.0.ends_with(*name)).is_some();
+                    let strikes = self.damaged_reads.filter(|(name, _)| at.0.ends_with(*name));
+                    if let Some((name, left)) = strikes {
+                        self.damaged_reads = (left > 1).then_some((name, left - 1));
+                    }
+                    let damaged = strikes.is_some();
                     let whole = 0..body.len() as u64 / if damaged { 2 } else { 1 };
                     let range = range.unwrap_or(whole);
                     Ok(StoreReply::Bytes(body.slice(range.start as usize..range.end as usize)))

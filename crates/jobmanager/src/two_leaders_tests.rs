@@ -224,15 +224,15 @@ fn storage_that_is_away_deposes_nobody() {
 
 /// Otherwise the checkpoint is taken for abandoned, and its objects are deleted while its manifest stands.
 #[test]
-fn a_manifest_whose_first_read_is_damaged_is_read_again() {
+fn a_manifest_whose_reads_are_damaged_is_read_again() {
     let store = MemoryStore {
         lost_answer: Some("chk-1/_metadata"),
-        damaged_read: Some("chk-1/_metadata"),
+        damaged_reads: Some(("chk-1/_metadata", 3)),
         ..MemoryStore::default()
     };
     let mut world = started(store);
     let deployment = world.running();
     let completed = live_on(&mut world, &deployment, 35);
-    assert_eq!((world.store.lost_answer, world.store.damaged_read), (None, None), "both have struck");
+    assert_eq!((world.store.lost_answer, world.store.damaged_reads), (None, None), "both have struck");
     assert_eq!(completed.first(), Some(&1));
 }
