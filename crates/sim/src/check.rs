@@ -211,6 +211,7 @@ impl Checker {
     pub fn decided_by_deposed(&mut self, name: &str, storage: &Storage) {
         if let Some(Ok(Decision::Complete(manifest))) = storage.get(name).map(|body| manifest::decode(body)) {
             self.unsure.insert(manifest.checkpoint);
+            self.files.decided_by_deposed(&manifest, self.transaction_text);
         }
     }
 

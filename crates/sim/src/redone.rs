@@ -30,6 +30,8 @@ impl Default for TransactionText {
 pub struct Files {
     /// Hidden files of which no complete checkpoint has a transaction.
     open: BTreeSet<String>,
+    /// Those of `open` that belong to a checkpoint which a deposed leader has decided, and which counts if its successor finds it.
+    unsure: BTreeMap<String, CheckpointId>,
     /// The other files, each with its checkpoint.
     belongs: BTreeMap<String, CheckpointId>,
     /// The lines that may be committed again, with their numbers.
@@ -45,21 +47,26 @@ impl Files {
 
     /// A hidden file was renamed or deleted.
     pub fn removed(&mut self, name: &str) {
-        self.open.remove(name);
+        let unsure = self.unsure.remove(name);
+        if self.open.remove(name)
+            && let Some(checkpoint) = unsure
+        {
+            self.belongs.insert(name.to_owned(), checkpoint);
+        }
+    }
+
+    /// A deposed leader has decided a checkpoint. If its successor has found it, its files are committed.
+    pub fn decided_by_deposed(&mut self, manifest: &Manifest, text: TransactionText) {
+        for transaction in transactions(manifest, text) {
+            let files = self.open.iter().filter(|name| names(&transaction, name));
+            self.unsure.extend(files.map(|name| (name.clone(), manifest.checkpoint)));
+        }
     }
 
     /// A checkpoint is complete. Returns a violation if its transactions name no file although there are some: then
     /// the check would excuse no output that is committed again, and see none that is out of order.
-    pub fn completed(
-        &mut self,
-        manifest: &Manifest,
-        TransactionText(text): TransactionText,
-    ) -> Option<String> {
-        let states = manifest.vertices.iter().flat_map(|vertex| &vertex.operator);
-        let items = states.filter(|state| state.name == TRANSACTIONS).flat_map(|state| &state.items);
-        let encoded =
-            items.map(|item| data::decode::<Bytes>(item).expect("a transaction is encoded as bytes"));
-        let transactions: Vec<String> = encoded.map(|transaction| text(&transaction)).collect();
+    pub fn completed(&mut self, manifest: &Manifest, text: TransactionText) -> Option<String> {
+        let transactions = transactions(manifest, text);
         let has_files = !self.open.is_empty() && self.belongs.is_empty() && !self.has_gone_back;
         self.belong(manifest.checkpoint, &transactions);
         let transaction = transactions.first().filter(|_| has_files && self.belongs.is_empty())?;
@@ -126,6 +133,14 @@ impl Files {
             Some(format!("key {key}: the output of count {} comes before that of {}", wrong[0], wrong[1]))
         })
     }
+}
+
+/// The transactions of sinks in a manifest, as text.
+fn transactions(manifest: &Manifest, TransactionText(text): TransactionText) -> Vec<String> {
+    let states = manifest.vertices.iter().flat_map(|vertex| &vertex.operator);
+    let items = states.filter(|state| state.name == TRANSACTIONS).flat_map(|state| &state.items);
+    let encoded = items.map(|item| data::decode::<Bytes>(item).expect("a transaction is encoded as bytes"));
+    encoded.map(|transaction| text(&transaction)).collect()
 }
 
 /// Whether a transaction names a file, and not one with a longer number.
