@@ -5,7 +5,7 @@
 use std::process::Command;
 
 use crate::Failure;
-use crate::process::{cargo, root, succeed, target_directory};
+use crate::process::{given_or_tests, root, succeed, target_directory};
 
 pub(crate) const HELP: &str = "\
 cargo xtask kafka [COMMAND [ARGUMENT]...]: runs the tests of the Kafka source and sink, or a command, with Apache Kafka
@@ -27,17 +27,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
     let script = root().join("examples/kafka/kafka.sh");
     succeed(Command::new("sh").arg(script).arg(&libraries).args(["none", "0", "fetch"]))
         .map_err(|failure| format!("{failure}: cannot fetch Kafka, as said above"))?;
-    // With the features of the workspace's tests, which have been built so.
-    let tests = ["test", "--workspace", "--test", "kafka"];
-    let mut command = match arguments.split_first() {
-        None => cargo(tests),
-        Some((program, rest)) => {
-            let mut command = Command::new(program);
-            command.args(rest);
-            command
-        }
-    };
-    succeed(command.env(LIBRARIES, libraries))
+    let tests = ["--test", "kafka"];
+    succeed(given_or_tests(arguments, &tests).env(LIBRARIES, libraries))
 }
 
 /// Runs the tests if Kafka can be fetched and run here.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::Failure;
-use crate::process::{cargo, root, succeed, target_directory};
+use crate::process::{given_or_tests, root, succeed, target_directory};
 
 pub(crate) const HELP: &str = "\
 cargo xtask kubernetes [COMMAND [ARGUMENT]...]: runs the tests with Kubernetes, or a command, with a real API server
@@ -37,17 +37,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
     if !is_built(&servers) {
         build(&servers)?;
     }
-    // With the features of the workspace's tests, which have been built so.
-    let tests = ["test", "--workspace", "--test", "api_server", "--test", "kubernetes"];
-    let mut command = match arguments.split_first() {
-        None => cargo(tests),
-        Some((program, rest)) => {
-            let mut command = Command::new(program);
-            command.args(rest);
-            command
-        }
-    };
-    succeed(command.env(SERVERS, servers))
+    let tests = ["--test", "api_server", "--test", "kubernetes"];
+    succeed(given_or_tests(arguments, &tests).env(SERVERS, servers))
 }
 
 /// Runs the tests if the servers were built before. Building them takes longer than all that CI does with them.

@@ -60,6 +60,19 @@ pub(crate) fn succeed(command: &mut Command) -> Result<(), Failure> {
     if status.success() { Ok(()) } else { Err(format!("`{}` ended with {status}", text_of(command))) }
 }
 
+/// The command that the arguments are, or without any `cargo test` with these arguments, which is built with the features of the
+/// workspace's tests.
+pub(crate) fn given_or_tests(arguments: &[String], tests: &[&str]) -> Command {
+    match arguments.split_first() {
+        None => cargo(["test", "--workspace"].into_iter().chain(tests.iter().copied())),
+        Some((program, rest)) => {
+            let mut command = Command::new(program);
+            command.args(rest);
+            command
+        }
+    }
+}
+
 /// Whether `tool --version` can be run.
 pub(crate) fn is_installed(tool: &str) -> bool {
     Command::new(tool).arg("--version").output().is_ok_and(|output| output.status.success())

@@ -61,6 +61,10 @@ pub(super) struct Fixture {
     pub(super) attempt: Attempt,
 }
 
+fn identity() -> Identity {
+    Identity { job: JobId(0xabc << 116), name: "job".into(), epoch: LeaderEpoch(3), build: "b".into() }
+}
+
 impl Fixture {
     pub(super) fn new(settings: Settings) -> Self {
         Self::from(settings, None)
@@ -68,14 +72,8 @@ impl Fixture {
 
     /// An attempt that runs, at 0 s.
     pub(super) fn from(settings: Settings, recovered: Option<Recovered>) -> Self {
-        let identity = Identity {
-            job: JobId(0xabc << 116),
-            name: "job".into(),
-            epoch: LeaderEpoch(3),
-            build: "b".into(),
-        };
         let now = Instant::default();
-        let coordinator = Coordinator::new(settings, identity, recovered, now);
+        let coordinator = Coordinator::new(settings, identity(), recovered, now);
         let attempt = Attempt { epoch: LeaderEpoch(3), number: AttemptNumber(0) };
         let mut fixture = Self { coordinator, now, attempt };
         fixture.begin();
@@ -84,14 +82,8 @@ impl Fixture {
 
     /// The attempt of a former leader, at 0 s, whose subtasks do not take part in checkpoints yet. It knows ids up to 2.
     pub(super) fn adopted(recovered: Recovered) -> Self {
-        let identity = Identity {
-            job: JobId(0xabc << 116),
-            name: "job".into(),
-            epoch: LeaderEpoch(3),
-            build: "b".into(),
-        };
         let now = Instant::default();
-        let mut coordinator = Coordinator::new(settings(), identity, Some(recovered), now);
+        let mut coordinator = Coordinator::new(settings(), identity(), Some(recovered), now);
         let attempt = Attempt { epoch: LeaderEpoch(1), number: AttemptNumber(1) };
         let (job, graph) = job();
         let participants =
