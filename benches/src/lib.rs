@@ -9,6 +9,7 @@ pub mod clock;
 pub mod cluster;
 pub mod compared;
 pub mod endurance;
+pub mod flink;
 pub mod loops;
 pub mod measure;
 pub mod outcome;

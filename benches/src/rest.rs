@@ -3,17 +3,38 @@
 use crate::measure::Error;
 use reflow_schema::{
     Accepted, Checkpoints, JobDetails, Jobs, LiveRescale, OperationOutcome, OperationProgress,
-    RequirementBounds, Rescale, StopRequest, Triggered, VertexDetails, VertexRequirements, VertexSummary,
+    RequirementBounds, Rescale, StopRequest, Triggered, VertexDetails, VertexRequirements,
 };
-use reflow_view::{ExecutionState, JobStatus};
-use serde::Serialize;
+use reflow_view::{CheckpointCounts, ExecutionState, JobStatus};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io;
 
-/// A JobManager's REST API.
+/// A JobManager's REST API. What `rescale` asks for is answered by Flink as well.
 pub struct Rest {
     base: String,
+}
+
+/// The part of a job's details in which Reflow and Flink agree.
+#[derive(Deserialize)]
+struct Progress {
+    state: JobStatus,
+    vertices: Vec<VertexProgress>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct VertexProgress {
+    parallelism: u32,
+    max_parallelism: u32,
+    status: ExecutionState,
+}
+
+/// The same part of the checkpoints.
+#[derive(Deserialize)]
+struct Counted {
+    counts: CheckpointCounts,
 }
 
 impl Rest {
@@ -32,10 +53,16 @@ impl Rest {
         self.get(&self.job()?)
     }
 
+    /// How often the job was restored since the JobManager leads.
+    pub fn restored(&self) -> Result<u64, Error> {
+        let Counted { counts } = self.get(&format!("{}/checkpoints", self.job()?))?;
+        Ok(counts.restored)
+    }
+
     /// Whether every vertex has this number of subtasks, or its max parallelism, and all of them run.
     pub fn runs_at(&self, parallelism: u32) -> Result<bool, Error> {
-        let job = self.details()?;
-        let runs = |vertex: &VertexSummary| {
+        let job: Progress = self.get(&self.job()?)?;
+        let runs = |vertex: &VertexProgress| {
             vertex.status == ExecutionState::Running
                 && vertex.parallelism == parallelism.min(vertex.max_parallelism)
         };

@@ -1,6 +1,7 @@
 //! `cargo xtask bench NAME`: runs one benchmark, built with optimisation.
 
 use crate::Failure;
+use crate::maven;
 use crate::process::{cargo, root, succeed};
 
 pub(crate) const HELP: &str = "\
@@ -8,6 +9,8 @@ cargo xtask bench NAME [ARGUMENT]...: runs a benchmark
 
 Prints a table and writes target/bench/NAME.json. The benchmarks are the files and directories
 of benches/src/bin; docs/benchmarks.md says how they measure. Arguments go to the benchmark.
+Where an argument names Flink (`rescale --way live,flink`), Apache Flink is fetched from Maven Central below the
+target directory, the first time only: that needs Maven and a JDK (apt-get install maven default-jdk-headless).
 ";
 
 /// Runs the benchmark that the first argument names.
@@ -23,7 +26,11 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Failure> {
     // A benchmark starts other executables: jobs, loops and the command line, from beside its own.
     succeed(&mut cargo(["build", "--release", "--package", "reflow-benches", "--package", "reflow-cli"]))?;
     let benchmark = ["run", "--release", "--quiet", "--package", "reflow-benches", "--bin", name, "--"];
-    succeed(&mut cargo(benchmark.into_iter().chain(rest.iter().map(String::as_str))))
+    let mut command = cargo(benchmark.into_iter().chain(rest.iter().map(String::as_str)));
+    if rest.iter().any(|argument| argument.contains("flink")) {
+        command.env(maven::FLINK, maven::build_flink()?);
+    }
+    succeed(&mut command)
 }
 
 fn names() -> Result<Vec<String>, Failure> {

@@ -5,6 +5,7 @@
 use std::process::Command;
 
 use crate::Failure;
+use crate::maven;
 use crate::process::{given_or_tests, root, succeed, target_directory};
 
 pub(crate) const HELP: &str = "\
@@ -42,12 +43,6 @@ pub(crate) fn check() -> Result<(), Failure> {
     }
 }
 
-fn missing() -> Option<String> {
-    let missing = ["java", "mvn"].into_iter().find(|tool| !is_found(tool))?;
-    Some(format!("{missing} is not installed; `apt-get install maven`"))
-}
-
-/// Whether a tool of Java can be run.
-fn is_found(tool: &str) -> bool {
-    Command::new(tool).arg("-version").output().is_ok_and(|output| output.status.success())
+fn missing() -> Option<Failure> {
+    maven::missing(&["java", "mvn"])
 }

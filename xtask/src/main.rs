@@ -13,6 +13,7 @@ mod flights;
 mod kafka;
 mod kubernetes;
 mod manifests;
+mod maven;
 mod nexmark;
 mod process;
 mod publish;

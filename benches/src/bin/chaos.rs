@@ -15,6 +15,7 @@ use reflow_benches::chaos::load::{LOADING, Load};
 use reflow_benches::chaos::plan::{Fault, Plan};
 use reflow_benches::chaos::processes::{Cluster, REACTIVE, Setting, is_root};
 use reflow_benches::chaos::recovery::Recovery;
+use reflow_benches::chaos::system::System;
 use reflow_benches::chaos::verdict::Verdict;
 use reflow_benches::measure::{Report, Series, summary_table};
 use reflow_benches::{clock, cluster};
@@ -125,7 +126,7 @@ fn strike(arguments: &Arguments, scratch: &Path) -> Result<Outcome, Box<dyn std:
         (None, None)
     };
     let setting = Setting {
-        job: "chaos_job".to_owned(),
+        system: System::Reflow { job: "chaos_job".to_owned() },
         options,
         arguments: job_arguments,
         scratch: scratch.to_owned(),

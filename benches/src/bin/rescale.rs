@@ -5,12 +5,15 @@
 //! requirements, kills the JobManager, freezes a TaskManager, drains one, and kills one; each event waits until the job is
 //! at rest again. With `--event move_jm` or `kill_leader` a standby takes over, with `cut_tm` the TaskManagers run on hosts
 //! of their own (network namespaces), of which one is cut off, and with `two_regions` the job has a second pipeline, which
-//! fails. At the end of each run the output must be exact. The same is done with rescales that restart the job.
+//! fails. At the end of each run the output must be exact. The same is done with rescales that restart the job, and on request
+//! with Apache Flink.
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use reflow_benches::chaos::hosts::Hosts;
 use reflow_benches::chaos::plan::{Fault, Plan};
 use reflow_benches::chaos::processes::{Cluster, Ports, REACTIVE, Setting};
+use reflow_benches::chaos::system::System;
+use reflow_benches::flink::{Flink, Tuning};
 use reflow_benches::measure::{Report, Series, summary_table};
 use reflow_benches::rescale::gaps::{Gaps, delay_us, percentile};
 use reflow_benches::rescale::log::{Logs, Seen};
@@ -46,9 +49,9 @@ struct Arguments {
     /// Only this size: 1g or small.
     #[arg(long)]
     size: Option<String>,
-    /// Only this way: live or restart.
-    #[arg(long)]
-    way: Option<String>,
+    /// In these ways, one after the other. Those of Flink have the events up, drain, kill_tm and kill_jm.
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Way::Live, Way::Restart])]
+    way: Vec<Way>,
     /// Only this event, and a TaskManager that is started before each. Those of JobManagers drain one afterwards; move_jm and
     /// kill_leader have a standby; cut_tm needs root; two_regions has two TaskManagers from the start.
     #[arg(long, value_parser = [
@@ -77,20 +80,26 @@ const SIZES: [Size; 2] = [
     Size { name: "small", keys: 1_000, payload_bytes: 1_000, rate: 20_000 },
 ];
 
-/// How the job rescales.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// What runs the job, and how it rescales.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Way {
+    /// Reflow, by live rescales.
     Live,
+    /// Reflow, by a restart from a checkpoint.
     Restart,
+    /// Flink with its defaults.
+    Flink,
+    /// Flink without its waits.
+    FlinkTuned,
 }
 
 impl Way {
-    const ALL: [Self; 2] = [Self::Live, Self::Restart];
-
     const fn name(self) -> &'static str {
         match self {
             Self::Live => "live",
             Self::Restart => "restart",
+            Self::Flink => "flink",
+            Self::FlinkTuned => "flink-tuned",
         }
     }
 
@@ -98,7 +107,23 @@ impl Way {
         match self {
             Self::Live => "",
             Self::Restart => "restart_",
+            Self::Flink => "flink_",
+            Self::FlinkTuned => "flink_tuned_",
         }
+    }
+
+    /// How Flink is configured; `None` for Reflow.
+    const fn tuning(self) -> Option<Tuning> {
+        match self {
+            Self::Live | Self::Restart => None,
+            Self::Flink => Some(Tuning::Default),
+            Self::FlinkTuned => Some(Tuning::Fast),
+        }
+    }
+
+    /// Whether an event happens in this way.
+    fn has(self, event: &str) -> bool {
+        self.tuning().is_none() || matches!(event, "drain" | "kill_tm" | "kill_jm")
     }
 }
 
@@ -113,10 +138,15 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
-    let wanted = |given: &Option<String>, name: &str| given.as_deref().is_none_or(|given| given == name);
+    let wanted = |size: &Size| arguments.size.as_deref().is_none_or(|given| given == size.name);
+    if let Some(event) = &arguments.event
+        && let Some(way) = arguments.way.iter().find(|way| !way.has(event))
+    {
+        return Err(format!("--way {} has no event {event}", way.name()).into());
+    }
     let mut series = Vec::new();
-    for size in SIZES.into_iter().filter(|size| wanted(&arguments.size, size.name)) {
-        for way in Way::ALL.into_iter().filter(|way| wanted(&arguments.way, way.name())) {
+    for size in SIZES.into_iter().filter(wanted) {
+        for way in arguments.way.iter().copied() {
             let scratch = cluster::scratch()?;
             let result = measure(arguments, size, way, &scratch, &mut series);
             result.inspect_err(|_| eprintln!("rescale: see {}", scratch.display()))?;
@@ -128,7 +158,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         }
     }
     if series.is_empty() {
-        return Err("nothing to measure: --size is 1g or small, --way is live or restart".into());
+        return Err("nothing to measure: --size is 1g or small".into());
     }
     let report = Report::new(&series);
     print!("{}", summary_table(&report.results));
@@ -166,6 +196,8 @@ struct Run {
     scratch: PathBuf,
     output: PathBuf,
     began: Instant,
+    /// Whether there was an event: what was seen shortly before it is kept until the next one.
+    has_events: bool,
     series: Vec<Series>,
 }
 
@@ -199,8 +231,18 @@ impl Run {
             format!("-Dpipeline.max-parallelism={MAX_PARALLELISM}"),
             "-Drestart-strategy.type=fixed-delay".to_owned(),
             "-Drestart-strategy.fixed-delay.attempts=100000".to_owned(),
-            format!("-Djobmanager.adaptive-scheduler.live-rescale.enabled={}", way == Way::Live),
         ]);
+        let system = match way.tuning() {
+            None => {
+                let live = way == Way::Live;
+                options.push(format!("-Djobmanager.adaptive-scheduler.live-rescale.enabled={live}"));
+                System::Reflow { job: "rescale_job".to_owned() }
+            }
+            Some(tuning) => {
+                options.extend(Flink::options(tuning));
+                System::Flink(Flink::new(scratch, schedule.keys * size.payload_bytes)?)
+            }
+        };
         let job_arguments = [
             ("--keys", schedule.keys.to_string()),
             ("--rate", schedule.rate.to_string()),
@@ -221,7 +263,7 @@ impl Run {
         let cuts = arguments.event.as_deref() == Some("cut_tm");
         let has_standby = matches!(arguments.event.as_deref(), Some("move_jm" | "kill_leader"));
         let mut cluster = Cluster::start_in(Setting {
-            job: "rescale_job".to_owned(),
+            system,
             options,
             arguments: job_arguments.collect(),
             scratch: scratch.to_owned(),
@@ -236,7 +278,7 @@ impl Run {
         }
         let rest = Rest::new(cluster.rest_port());
         let starting = clock::now();
-        while rest.details().is_err() {
+        while rest.runs_at(1).is_err() {
             clock::sleep(LOOK);
             if starting.elapsed() > PATIENCE {
                 return Err(format!("no JobManager leads after {PATIENCE:?}").into());
@@ -255,6 +297,7 @@ impl Run {
             scratch: scratch.to_owned(),
             output,
             began: clock::now(),
+            has_events: false,
             series: Vec::new(),
         })
     }
@@ -277,10 +320,15 @@ impl Run {
             Some(_) => return self.event("kill_tm", 1, |run| run.strike(Fault::KillTaskManager)),
             None => {}
         }
-        self.event("requirements", 1, |run| Ok(run.rest.require(1)?))?;
-        self.event("requirements", 2, |run| Ok(run.rest.require(2)?))?;
+        // In Flink's reactive mode there are no requirements.
+        if self.is_reflow() {
+            self.event("requirements", 1, |run| Ok(run.rest.require(1)?))?;
+            self.event("requirements", 2, |run| Ok(run.rest.require(2)?))?;
+        }
         self.change_leader("kill_jm")?;
-        self.silent_round("freeze_tm")?;
+        if self.is_reflow() {
+            self.silent_round("freeze_tm")?;
+        }
         self.event("drain", 1, |run| run.strike(Fault::Stop))?;
         self.event("up", 2, |run| run.strike(Fault::Start))?;
         self.event("kill_tm", 1, |run| run.strike(Fault::KillTaskManager))
@@ -303,7 +351,7 @@ impl Run {
         if event == "kill_leader" {
             self.cluster.start_standby()?;
         }
-        let restored = self.rest.checkpoints()?.counts.restored;
+        let restored = self.rest.restored()?;
         self.add(event, "new_attempts", "attempts", Some(restored as f64));
         Ok(())
     }
@@ -324,11 +372,11 @@ impl Run {
 
     /// Lets the second pipeline fail, and takes the delays of the first one. Each runs in a slot of its own.
     fn fail_second(&mut self) -> Result<(), Box<dyn Error>> {
-        let restored = self.rest.checkpoints()?.counts.restored;
+        let restored = self.rest.restored()?;
         self.event("two_regions", 1, |run| {
             std::fs::write(run.scratch.join(SECOND).join("fail"), "")?;
             let struck = clock::now();
-            while run.rest.checkpoints()?.counts.restored == restored {
+            while run.rest.restored()? == restored {
                 run.look()?;
                 if struck.elapsed() > PATIENCE {
                     return Err("the second pipeline does not restart".into());
@@ -336,6 +384,10 @@ impl Run {
             }
             Ok(())
         })
+    }
+
+    fn is_reflow(&self) -> bool {
+        self.way.tuning().is_none()
     }
 
     fn strike(&mut self, fault: Fault) -> Result<(), Box<dyn Error>> {
@@ -354,6 +406,7 @@ impl Run {
         let event_us = clock::wall_us();
         let struck = clock::now();
         self.logs.forget_before(event_us - BEFORE.as_micros() as u64);
+        self.has_events = true;
         happen(self)?;
         // A JobManager that is not there yet does not answer.
         while !self.rest.runs_at(parallelism).is_ok_and(|runs| runs) {
@@ -366,7 +419,7 @@ impl Run {
         self.until_at_rest()?;
         let gaps = Gaps::of(&self.schedule, &self.logs.seen, event_us);
         let rescales = !is_failure(name);
-        let live = self.rest.newest_rescale()?.filter(|_| rescales);
+        let live = if rescales && self.is_reflow() { self.rest.newest_rescale()? } else { None };
         if rescales && self.way == Way::Live && !went_live(live.as_ref()) {
             self.log(&format!("{name}: it did not go live: {live:?}"));
         }
@@ -381,6 +434,7 @@ impl Run {
         let mut add = |metric: &str, unit, sample| self.add(name, metric, unit, sample);
         add("quiet_p999_ms", "ms", Some(gaps.quiet_p999_ms));
         add("gap_ms", "ms", Some(gaps.all_ms));
+        add("silence_ms", "ms", Some(gaps.silence_ms));
         if !changes_leader(name) {
             add("gap_moving_ms", "ms", gaps.moving_ms);
             add("gap_staying_ms", "ms", gaps.staying_ms);
@@ -425,7 +479,7 @@ impl Run {
             if waiting.elapsed() > PATIENCE {
                 return Err(format!("not at rest after {PATIENCE:?}").into());
             }
-            if self.series.is_empty() {
+            if !self.has_events {
                 self.logs.forget_before(now_us - BEFORE.as_micros() as u64);
             }
         }

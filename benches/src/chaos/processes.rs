@@ -2,8 +2,9 @@
 
 use super::hosts::{Disk, Hosts};
 use super::plan::{Fault, Plan};
+use super::system::System;
 use crate::clock;
-use crate::cluster::{binary, children, free_port, start};
+use crate::cluster::{children, free_port, start};
 use crate::measure::Error;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -26,8 +27,8 @@ const RESTART_PAUSE: Duration = Duration::from_secs(1);
 
 /// Where the cluster runs, and what it is started with.
 pub struct Setting {
-    /// The job's executable, beside this one.
-    pub job: String,
+    /// What runs the job.
+    pub system: System,
     /// `-D…` for all processes, such as [`REACTIVE`].
     pub options: Vec<String>,
     /// For the job.
@@ -112,8 +113,9 @@ impl Cluster {
         arguments: Vec<String>,
         scratch: &Path,
     ) -> Result<Self, Error> {
-        let (job, options, scratch) = (job.to_owned(), options.to_vec(), scratch.to_owned());
-        Self::start_in(Setting { job, options, arguments, scratch, hosts: None, disk: None, pair: None })
+        let (options, scratch) = (options.to_vec(), scratch.to_owned());
+        let system = System::Reflow { job: job.to_owned() };
+        Self::start_in(Setting { system, options, arguments, scratch, hosts: None, disk: None, pair: None })
     }
 
     /// Starts the JobManager.
@@ -323,12 +325,12 @@ impl Cluster {
     pub fn add_on(&mut self, host: usize) -> Result<String, Error> {
         let name = self.next_log("taskmanager");
         let rpc_port = self.job_manager.ports.rpc;
-        let program = binary("reflow");
+        let launch = self.setting.system.task_manager();
         let (mut command, address) = match &self.setting.hosts {
-            Some(hosts) => (hosts.command(host, &program), hosts.address(host)),
-            None => (Command::new(program), "127.0.0.1".to_owned()),
+            Some(hosts) => (hosts.command(host, &launch.program), hosts.address(host)),
+            None => (Command::new(launch.program), "127.0.0.1".to_owned()),
         };
-        command.arg("taskmanager").args(self.setting.options(rpc_port));
+        command.args(launch.arguments).args(self.setting.options(rpc_port));
         command.args(["host", "bind-host"].map(|key| format!("-Dtaskmanager.{key}={address}")));
         let process = start(&mut command, &self.setting.scratch, &name)?;
         self.members.push(Member { name: name.clone(), process, rpc_port, leaving: false });
@@ -344,10 +346,10 @@ impl Cluster {
     /// Takes note of processes that have ended, and returns how the JobManager did, if it did.
     pub fn look(&mut self) -> Result<Option<ExitStatus>, Error> {
         self.recover(false)?;
-        let surprises = &mut self.surprises;
+        let (surprises, system) = (&mut self.surprises, &self.setting.system);
         self.members.retain_mut(|member| {
             let Ok(Some(status)) = member.process.try_wait() else { return true };
-            if !(member.leaving && status.success()) && member.rpc_port == self.job_manager.ports.rpc {
+            if !(member.leaving && system.has_left(status)) && member.rpc_port == self.job_manager.ports.rpc {
                 surprises.push(format!("{} ended: {status}", member.name));
             }
             false
@@ -442,8 +444,9 @@ impl Setting {
     }
 
     fn job_manager(&self, log: &str, ports: Ports) -> Result<JobManager, Error> {
-        let mut command = Command::new(binary(&self.job));
-        command.arg("jobmanager").args(self.options(ports.rpc));
+        let launch = self.system.job_manager();
+        let mut command = Command::new(launch.program);
+        command.args(launch.arguments).args(self.options(ports.rpc));
         // Two that live at once need different ports.
         if !self.options.iter().any(|option| option.starts_with("-Drest.port=")) {
             command.arg(format!("-Drest.port={}", ports.rest));

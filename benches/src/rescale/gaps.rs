@@ -22,6 +22,8 @@ pub struct Gaps {
     pub moving_ms: Option<f64>,
     /// … and of one that stayed.
     pub staying_ms: Option<f64>,
+    /// The longest time without any output, counted from the last one before the event.
+    pub silence_ms: f64,
     /// Key groups that moved, …
     pub moved: usize,
     /// … of this number that had records before and after.
@@ -65,6 +67,7 @@ impl Gaps {
             all_ms: largest(&|_| true).unwrap_or(0.0),
             moving_ms: largest(&|group| moved.contains(group)),
             staying_ms: largest(&|group| !moved.contains(group)),
+            silence_ms: millis(longest_pause_us(before.last().into_iter().chain(after))),
             moved: moved.len(),
             groups: both.len(),
             first_ms: first_of.values().min().copied().map(millis),
@@ -89,6 +92,11 @@ pub fn delay_us(schedule: &Schedule, seen: &Seen) -> Option<u64> {
 
 fn millis(us: u64) -> f64 {
     us as f64 / 1e3
+}
+
+fn longest_pause_us<'a>(seen: impl Iterator<Item = &'a Seen> + Clone) -> u64 {
+    let pauses = seen.clone().zip(seen.skip(1)).map(|(one, next)| next.entry.at_us - one.entry.at_us);
+    pauses.max().unwrap_or(0)
 }
 
 /// Where each group was processed last.
@@ -129,6 +137,7 @@ mod tests {
             all_ms: 90.0,
             moving_ms: Some(7.0),
             staying_ms: Some(90.0),
+            silence_ms: 80.0,
             moved: 1,
             groups: 3,
             first_ms: Some(7.5),

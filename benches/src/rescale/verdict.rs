@@ -28,12 +28,13 @@ impl Verdict {
         *self == Self { records: self.records, ..Self::default() } && self.records > 0
     }
 
-    /// Reads all parts in `output`.
+    /// Reads all parts in `output`. Flink's parts that were not committed are hidden.
     pub fn read(output: &Path, schedule: &Schedule) -> io::Result<Self> {
         let mut found = Found::new(schedule);
         for entry in fs::read_dir(output)? {
             let entry = entry?;
-            if entry.file_type()?.is_file() {
+            let is_hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+            if entry.file_type()?.is_file() && !is_hidden {
                 for line in BufReader::new(fs::File::open(entry.path())?).lines() {
                     found.line(&line?);
                 }
