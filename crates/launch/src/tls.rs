@@ -4,7 +4,8 @@ use reflow_config::{Config, ConfigOption, options};
 use reflow_env::real::Options;
 #[cfg(feature = "tls")]
 use reflow_env::real::{
-    HttpsClients, Identity, Tls, TlsClient, TlsClientFiles, TlsError, TlsFiles, TlsServer, TlsServerFiles,
+    Clients, HttpsClients, Identity, Tls, TlsClient, TlsClientFiles, TlsError, TlsFiles, TlsServer,
+    TlsServerFiles,
 };
 #[cfg(feature = "tls")]
 use std::path::PathBuf;
@@ -81,17 +82,13 @@ pub fn rest_server(config: &Config) -> Result<Option<TlsServer>, UnusableTls> {
     if !REST.get(config) {
         return Ok(None);
     }
-    let asks_clients = options::SECURITY_SSL_REST_AUTHENTICATION_ENABLED.get(config);
-    let ca = if asks_clients {
-        Some(file(
-            config,
-            &options::SECURITY_SSL_REST_AUTHENTICATION_ENABLED,
-            &options::SECURITY_SSL_REST_CA,
-        )?)
+    let mutual = &options::SECURITY_SSL_REST_AUTHENTICATION_ENABLED;
+    let clients = if mutual.get(config) {
+        Clients::Authenticated { ca: file(config, mutual, &options::SECURITY_SSL_REST_CA)? }
     } else {
-        options::SECURITY_SSL_REST_CA.get(config)
+        Clients::All { ca: options::SECURITY_SSL_REST_CA.get(config) }
     };
-    let files = TlsServerFiles { identity: rest_identity(config, REST)?, ca, asks_clients };
+    let files = TlsServerFiles { identity: rest_identity(config, REST)?, clients };
     TlsServer::open(files).map(Some).map_err(wrong(REST))
 }
 

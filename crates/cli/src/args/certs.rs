@@ -29,7 +29,8 @@ pub(crate) struct Certs {
     /// How many days the certificates are valid. The authority is valid for ten years.
     #[arg(long, default_value_t = 365, value_parser = clap::value_parser!(u16).range(1..=3_650))]
     pub(crate) days: u16,
-    /// Replace the certificates and keys of processes and REST by new ones of the authority that is there. Name the hosts again.
-    #[arg(long)]
+    /// Replace the certificates and keys of processes and REST by new ones of the authority that is there. Name all
+    /// hosts again: clients refuse a certificate that does not have theirs.
+    #[arg(long, requires = "hosts")]
     pub(crate) renew: bool,
 }

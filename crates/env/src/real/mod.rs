@@ -45,4 +45,6 @@ pub use parent::{end_when_stdin_closes, read_stdin};
 pub use probes::{Probed, serve_probes};
 pub use storage::{BlockingStorage, HttpsClients, Storage, StorageOptions};
 #[cfg(feature = "tls")]
-pub use tls::{Identity, Tls, TlsClient, TlsClientFiles, TlsError, TlsFiles, TlsServer, TlsServerFiles};
+pub use tls::{
+    Clients, Identity, Tls, TlsClient, TlsClientFiles, TlsError, TlsFiles, TlsServer, TlsServerFiles,
+};

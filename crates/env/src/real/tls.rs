@@ -13,7 +13,7 @@ mod server;
 
 pub use client::{TlsClient, TlsClientFiles};
 pub use files::{Identity, TlsError};
-pub use server::{TlsServer, TlsServerFiles};
+pub use server::{Clients, TlsServer, TlsServerFiles};
 
 use files::{Files, Renewed, authorities, provider, unusable};
 use rustls::client::WebPkiServerVerifier;

@@ -2,7 +2,8 @@
 
 use crate::tls::{Authority, VALID};
 use reflow_env::real::{
-    BlockingStorage, HttpsClients, Storage, Tls, TlsClient, TlsClientFiles, TlsServer, TlsServerFiles,
+    BlockingStorage, Clients, HttpsClients, Identity, Storage, Tls, TlsClient, TlsClientFiles, TlsServer,
+    TlsServerFiles,
 };
 use reflow_env::{Location, StoreOp, StoreReply};
 use std::path::Path;
@@ -11,9 +12,20 @@ use tokio::net::TcpListener;
 
 /// Asks a server with the certificate of `server`, valid in `years`, for an object.
 fn fetched(server: &Authority, years: [i32; 2], host: &str, https: HttpsClients) -> Result<Vec<u8>, String> {
+    fetched_by(Clients::All { ca: None }, server, years, host, https)
+}
+
+/// The same from a server that admits these clients.
+fn fetched_by(
+    clients: Clients,
+    server: &Authority,
+    years: [i32; 2],
+    host: &str,
+    https: HttpsClients,
+) -> Result<Vec<u8>, String> {
     let directory = tempfile::tempdir().unwrap();
     let files = server.write_for("localhost", directory.path(), years);
-    let files = TlsServerFiles { identity: files.identity, ca: None, asks_clients: false };
+    let files = TlsServerFiles { identity: files.identity, clients };
     let server = TlsServer::open(files).unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
@@ -83,4 +95,21 @@ fn processes_of_the_cluster_compare_no_names() {
     let https = HttpsClients { internal: Some(internal), ..HttpsClients::default() };
     let read = fetched(&authority, VALID, "internal+https://127.0.0.1", https);
     assert_eq!(read.as_deref(), Ok(b"abc".as_slice()));
+}
+
+#[test]
+fn a_server_that_authenticates_clients_admits_only_those_of_its_authority() {
+    let (authority, directory) = (Authority::new(), tempfile::tempdir().unwrap());
+    let trusted = authority.write(directory.path(), VALID);
+    let stranger = tempfile::tempdir().unwrap();
+    let foreign = Authority::new().write(stranger.path(), VALID);
+    let fetch = |identity: Option<Identity>| {
+        let rest = TlsClient::open(TlsClientFiles { ca: trusted.ca.clone(), identity }).unwrap();
+        let https = HttpsClients { rest: Some(rest), ..HttpsClients::default() };
+        let clients = Clients::Authenticated { ca: trusted.ca.clone() };
+        fetched_by(clients, &authority, VALID, "https://localhost", https)
+    };
+    assert_eq!(fetch(Some(trusted.identity.clone())).as_deref(), Ok(b"abc".as_slice()));
+    assert!(fetch(None).is_err(), "it shows no certificate");
+    assert!(fetch(Some(foreign.identity)).is_err(), "another authority has signed it");
 }
