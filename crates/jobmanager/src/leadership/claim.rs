@@ -42,7 +42,8 @@ mod savepoint;
 
 use super::authority::{Authority, Standing};
 use super::{
-    Claimant, CompletedRecord, EpochRecord, Leadership, LeadershipError, MAX_LOST_RACES, MAX_READS, MAX_TRIES,
+    Claimant, CompletedRecord, EpochRecord, Leadership, LeadershipError, LostRace, MAX_LOST_RACES, MAX_READS,
+    MAX_TRIES,
 };
 use crate::layout::epochs_in;
 use crate::{record, requirements};
@@ -249,7 +250,11 @@ impl Claim {
                 self.exceed_epoch_of(&mark);
                 match self.end_marked(&mark) {
                     _ if self.begin_new => self.search(),
-                    Ok(Some(end)) => self.take_end(end),
+                    Ok(Some(end)) if self.ended_before_start(self.job, &end) => {
+                        tracing::info!(job = %self.job, state = end.state, "the last job of this name has ended");
+                        self.search();
+                    }
+                    Ok(Some(end)) => self.take_end(self.job, end),
                     Ok(None) => self.create_epoch(),
                     Err(damage) => return Err(damage),
                 }
@@ -420,7 +425,12 @@ impl Claim {
     fn conclude(&mut self) -> Progress {
         match self.step {
             Step::Epoch => {}
-            Step::Searching => self.decide_job()?,
+            Step::Searching => {
+                self.decide_job()?;
+                if self.questions.is_empty() {
+                    return self.conclude();
+                }
+            }
             Step::Reading if self.fresh => {
                 self.recovered = self.begin_from_savepoint(Recovered::default());
                 self.check_readable()?;
@@ -457,10 +467,13 @@ impl Claim {
             recovered.expect_complete(checkpoint, epoch, &at.0);
         }
         let seen = recovered.lineage.epoch.max(self.found.epoch);
-        // An object of an epoch as high as this one means that the epoch's file was deleted. The number must not
-        // be used twice.
+        // An object of an epoch as high as this one means that the epoch's file was deleted, or that another JobManager has
+        // claimed the job since. The number must not be used twice, and a standby leaves the job to the other one.
         if seen >= self.epoch {
             self.highest_seen = seen;
+            if self.by.lost_race == LostRace::StandBy {
+                self.by.watched = Some(self.epoch);
+            }
             self.begin_again()?;
             return Ok(None);
         }

@@ -5,7 +5,7 @@ use crate::leadership::{EndedRecord, LeadershipError};
 use crate::record;
 use reflow_coordination::action::EndState;
 use reflow_env::{PutMode, StoreOp};
-use reflow_types::LeaderEpoch;
+use reflow_types::{JobId, LeaderEpoch};
 use std::time::Duration;
 
 /// How much earlier than a start an end must be if their times cannot be compared, because the clocks of two
@@ -20,22 +20,24 @@ impl Claim {
         end_in(mark).map_err(|damage| LeadershipError::DamagedMark { at, damage })
     }
 
-    /// The last job has ended, either before this start, so that a new job begins, or since, so that it was the
-    /// job of this start. It was this start's job, too, if the JobManager that ended it was lost before it left: then this
-    /// is what a supervisor has started in its place.
+    /// Whether the last job ended before this start, so that a new job begins, and not since, so that it was the job of this
+    /// start. It was this start's job, too, if the JobManager that ended it was lost before it left: then this is what a
+    /// supervisor has started in its place.
     ///
     /// The mark may have been written between the start and the listing of marks, so its time counts as well. If that
     /// time is from another clock, or storage was slow, a mark only seconds older than this start may be later than it.
     /// Starting the job again would write its output again; not starting one only costs another start.
-    pub(super) fn take_end(&mut self, end: EndedRecord) {
+    pub(super) fn ended_before_start(&self, job: JobId, end: &EndedRecord) -> bool {
         let earlier_by = u64::try_from(self.by.started_at - end.ended_at).map(Duration::from_millis);
         let is_comparable = end.clock == self.by.clock && !self.late_list;
         let doubt = if is_comparable { Duration::ZERO } else { DOUBT };
-        let began_after = self.ended_before.contains(&self.job) && !self.by.has_stood_by && end.left;
-        if began_after && earlier_by.is_ok_and(|by| by >= doubt) {
-            tracing::info!(job = %self.job, state = end.state, "the last job of this name has ended");
-            return self.search();
-        }
+        let began_after = self.ended_before.contains(&job) && !self.by.has_stood_by && end.left;
+        began_after && earlier_by.is_ok_and(|by| by >= doubt)
+    }
+
+    /// The job of this start has ended.
+    pub(super) fn take_end(&mut self, job: JobId, end: EndedRecord) {
+        self.job = job;
         (self.found.ended, self.step) = (Some(end.state.clone()), Step::Ending);
         if !end.left && !self.by.has_stood_by {
             self.mark_end(end.state, end.epoch);

@@ -20,17 +20,18 @@ pub(super) struct Search {
     in_names: BTreeMap<JobId, LeaderEpoch>,
     /// The jobs that have not ended, including failed ones, with their last epochs; 0 if unknown.
     unended: BTreeMap<JobId, LeaderEpoch>,
-    /// The last epoch of the ended jobs.
-    last_ended: LeaderEpoch,
+    /// The last one of the jobs that have ended, by its epoch.
+    last_ended: Option<(JobId, EndedRecord)>,
 }
 
 impl Search {
     /// The last job, unless it has ended, and all jobs that may be the last because their epoch is unknown.
     fn last_jobs(&self) -> BTreeSet<JobId> {
+        let last_ended = self.last_ended.as_ref().map(|(_, end)| end.epoch);
         let later = self
             .unended
             .iter()
-            .filter(|(_, epoch)| **epoch >= self.last_ended && Some(**epoch) > self.recorded);
+            .filter(|(_, epoch)| Some(**epoch) >= last_ended && Some(**epoch) > self.recorded);
         let last = later.max_by_key(|(_, epoch)| **epoch);
         let unknown = self.unended.iter().filter(|(_, epoch)| **epoch == LeaderEpoch(0));
         last.into_iter().chain(unknown).map(|(job, _)| *job).collect()
@@ -93,7 +94,12 @@ impl Claim {
         let Ok(StoreReply::Bytes(mark)) = answer else { return Ok(()) };
         self.exceed_epoch_of(&mark);
         match end_in(&mark) {
-            Ok(Some(end)) => self.search.last_ended = self.search.last_ended.max(end.epoch),
+            Ok(Some(end)) => {
+                let last = &mut self.search.last_ended;
+                if last.as_ref().is_none_or(|(_, last)| last.epoch <= end.epoch) {
+                    *last = Some((job, end));
+                }
+            }
             Ok(None) => {
                 let epoch = record::decode::<EndedRecord>(&mark).map(|record| record.epoch);
                 self.take_unended(job, epoch.unwrap_or_default());
@@ -121,6 +127,13 @@ impl Claim {
             return Ok(());
         }
         let jobs = search.last_jobs();
+        if jobs.is_empty()
+            && let Some((job, end)) = search.last_ended
+            && !self.ended_before_start(job, &end)
+        {
+            self.take_end(job, end);
+            return Ok(());
+        }
         let directory = self.by.layout.root().clone();
         match (jobs.len(), jobs.first()) {
             (0, _) if search.recorded.is_none() && search.in_names.is_empty() && !self.earlier.is_empty() => {
