@@ -99,3 +99,18 @@ fn a_leader_whose_job_ends_when_another_one_has_claimed_it_becomes_its_standby()
     let (code, reason) = leader.exit.expect("another one leads");
     assert!(code == HANDS_OVER && reason.contains("leadership 2"), "{code}: {reason}");
 }
+
+/// No standby has answered in time, so it suspends the job. Then the job finishes, and a standby has taken it over all the same.
+#[test]
+fn a_leader_that_suspends_its_job_ends_when_another_one_has_claimed_it() {
+    let (mut leader, mut standby, deployment) = handing_over_what_runs();
+    leader.pass(DURATION * 2);
+    share(&mut leader, &mut standby);
+    standby.pass(DURATION * 2);
+    assert!(leads(&standby));
+    share(&mut standby, &mut leader);
+    finish(&mut leader, &deployment);
+    leader.pass(DURATION);
+    let (code, reason) = leader.exit.expect("another one leads");
+    assert!(code == 0 && reason.contains("leadership 2"), "{code}: {reason}");
+}

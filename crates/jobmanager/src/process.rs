@@ -388,15 +388,13 @@ impl JobManager {
         let Some(epoch) = led.leader.deposed else { return };
         let name = led.name.clone();
         led.answer_transfer(Ok(Reply::Accepted));
-        let hands_over =
-            matches!(led.leaving, Leaving::HandsOver(_) | Leaving::WaitsForCut { ends: true, .. });
-        let suspends = led.leaving == Leaving::Suspends;
-        if (hands_over || suspends) && injected_fault::is_active("leader_stays_after_its_hand_over") {
-            return;
-        }
-        if hands_over || suspends {
+        let code = led.code_of_successor();
+        if code != STANDS_BY {
+            if injected_fault::is_active("leader_stays_after_its_hand_over") {
+                return;
+            }
             let reason = format!("another JobManager has taken over job {name} (leadership {epoch})");
-            return self.exit(if hands_over { HANDS_OVER } else { 0 }, reason, out);
+            return self.exit(code, reason, out);
         }
         let deposed = JobManagerError::Deposed { name, epoch };
         match self.settings.lease_duration {

@@ -48,11 +48,12 @@ impl Led {
         }
     }
 
-    /// The exit code if another JobManager has taken the job over from this one, which has leases.
+    /// The exit code if another JobManager has taken the job over from this one, which has leases or was told to end.
     pub(super) fn code_of_successor(&self) -> i32 {
         match self.leaving {
             Leaving::HandsOver(_) | Leaving::WaitsForCut { ends: true, .. } => HANDS_OVER,
-            _ => STANDS_BY,
+            Leaving::Suspends => 0,
+            Leaving::No | Leaving::Transfers(_) | Leaving::WaitsForCut { ends: false, .. } => STANDS_BY,
         }
     }
 
