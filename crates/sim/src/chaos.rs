@@ -60,6 +60,8 @@ pub enum Trouble {
     Cancel,
     /// Something outside deletes objects of the job.
     DeleteObjects(Objects),
+    /// Someone changes the lease in Kubernetes.
+    MeddleWithLease(Meddling),
     /// An object of a checkpoint is damaged.
     Damage,
     /// Two hosts cannot reach each other.
@@ -92,6 +94,17 @@ pub enum Replacement {
     Slow,
     /// There is no reason.
     Mistake,
+}
+
+/// What someone else does to a lease in Kubernetes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meddling {
+    /// It is deleted.
+    Delete,
+    /// It gets another holder, which is none of the JobManagers.
+    Take,
+    /// It gets no holder.
+    Release,
 }
 
 /// The objects that a rule of the store deletes.
@@ -167,6 +180,7 @@ enum Kind {
     Stop,
     Cancel,
     DeleteObjects,
+    MeddleWithLease,
 }
 
 impl Kind {
@@ -196,7 +210,12 @@ impl Kind {
             Scenario::FewRestarts => vec![Self::KillExecutor, Self::KillTaskManager, Self::StartTaskManager],
             Scenario::Steps => vec![Self::Savepoint, Self::Stop],
             Scenario::Adoption => vec![Self::KillJobManager, Self::ReplaceJobManager],
-            Scenario::Standby => vec![Self::KillJobManager, Self::StopJobManager, Self::ReplaceJobManager],
+            Scenario::Standby => vec![
+                Self::KillJobManager,
+                Self::StopJobManager,
+                Self::ReplaceJobManager,
+                Self::MeddleWithLease,
+            ],
             Scenario::FixedParallelism
             | Scenario::EndsInPhase
             | Scenario::Overtaken
@@ -232,6 +251,10 @@ impl Kind {
             Self::Stop => Trouble::Stop { cancel: rng.chance(0.3) },
             Self::Cancel => Trouble::Cancel,
             Self::DeleteObjects => Trouble::DeleteObjects(Objects::random(rng)),
+            Self::MeddleWithLease => {
+                let all = [Meddling::Delete, Meddling::Take, Meddling::Release];
+                Trouble::MeddleWithLease(*rng.pick(&all).expect("there are some"))
+            }
         }
     }
 }

@@ -47,6 +47,7 @@ pub enum FaultKind {
     JobStopped,
     JobCanceled,
     ObjectsDeleted,
+    LeaseMeddledWith,
     UserCodeFailed,
     Partition,
     Freeze,

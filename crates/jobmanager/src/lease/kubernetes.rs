@@ -29,7 +29,16 @@ impl LeaseCalls {
         C: Client<Request = LeaseRequest, Answer = LeaseAnswer>,
     {
         let client = Arc::clone(client);
-        Self { make: Arc::new(move |request, time_limit| Call::new(&client, request, time_limit)), identity }
+        Self::made_by(move |request, time_limit| Call::new(&client, request, time_limit), identity)
+    }
+
+    /// Calls that this function makes from a request and its time limit, in the order in which they are sent. They are answered
+    /// with a [`LeaseAnswer`].
+    pub fn made_by(
+        make: impl Fn(LeaseRequest, Duration) -> Call + Send + Sync + 'static,
+        identity: String,
+    ) -> Self {
+        Self { make: Arc::new(make), identity }
     }
 
     /// The name of this process.

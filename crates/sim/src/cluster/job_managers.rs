@@ -52,8 +52,9 @@ impl Cluster {
 
     /// Starts a JobManager on this host.
     pub(super) fn start_job_manager_on(&mut self, host: &str) -> ProcessId {
+        let lease = self.connect_with_lease(host);
         let programs = &mut self.programs;
-        let id = self.world.start(host, |context| programs.job_manager(context));
+        let id = self.world.start(host, |context| programs.job_manager(context, lease));
         // A JobManager that was killed before the job ran may have decided that the job goes back.
         self.watch.allows_replay |= std::mem::take(&mut programs.allow_replay);
         self.leaders.push(Leader { id, epoch: None, order: 0, able_since: None });

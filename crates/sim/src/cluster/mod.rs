@@ -4,12 +4,14 @@
 //! Reading order: [`options`] (the shape of the cluster), `bounds` (limits of its work), [`job`] (what it runs),
 //! [`programs`] (how its processes are created), [`setup`] (what a run is made from), this file (the run), `trouble`
 //! (what strikes it), `directed` (rescales of given sizes), `target` (what strikes in a given phase of a rescale),
-//! `job_managers` (JobManagers and their successors), `standby` (two of which one leads), `user` (requests of users).
+//! `job_managers` (JobManagers and their successors), `standby` (two of which one leads), `lease_server`
+//! (where these may keep the lease), `user` (requests of users).
 
 mod bounds;
 mod directed;
 pub mod job;
 mod job_managers;
+mod lease_server;
 pub mod options;
 pub mod programs;
 pub mod setup;
@@ -32,13 +34,16 @@ use crate::workload::{self, Workload};
 use crate::world::{BEGIN, Change, ChangeKind, ProcessId, Storage, Time, World};
 use bytes::Bytes;
 use directed::Directed;
+use lease_server::LeaseServer;
 use programs::{End, Programs};
 use reflow_coordination::manifest::{self, Decision};
 use reflow_jobmanager::Handle;
 use reflow_types::CheckpointId;
 use setup::Setup;
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
+use std::rc::Rc;
 use std::time::Duration;
 use target::Target;
 
@@ -128,6 +133,8 @@ pub struct Cluster {
     epochs_taken: u64,
     /// What leaders do with their leases.
     leases: Leases,
+    /// Where the lease is kept if that is in Kubernetes.
+    lease_server: Rc<RefCell<LeaseServer>>,
     /// When each epoch's file was written.
     epoch_files: BTreeMap<String, Time>,
     /// The manifest that was deleted last although it was the newest. A user can put it back.
@@ -227,6 +234,7 @@ impl Cluster {
             misplaced: None,
             epochs_taken: 0,
             leases: Leases::default(),
+            lease_server: Rc::default(),
             epoch_files: BTreeMap::new(),
             scenarios,
             task_managers: Vec::new(),

@@ -27,6 +27,8 @@ pub struct Shape {
     pub adoption_timeout_ms: u64,
     /// How long a leader's lease lasts, in milliseconds. `None` if the JobManager that starts last leads.
     pub lease_ms: Option<u64>,
+    /// Whether it is kept in Kubernetes, and not in the checkpoint storage.
+    pub lease_in_kubernetes: bool,
     /// Bytes a second that an executor reads to prepare a live rescale; `None`: without a bound.
     pub prefetch_bandwidth: Option<u64>,
     /// How long regions wait before they restart, in milliseconds: after a failure, and for more slots. `None`: as long as the
@@ -123,6 +125,7 @@ impl Shape {
             restarts: Restarts::Always,
             adoption_timeout_ms: ADOPTION_TIMEOUT_MS,
             lease_ms: None,
+            lease_in_kubernetes: false,
             prefetch_bandwidth: None,
             region_wait_ms: None,
             bounds: bounds::random(rng),
@@ -134,6 +137,9 @@ impl Shape {
         let (parallelism, restarts) = (rng.within(1..=8), Restarts::random(rng));
         let adoption_timeout_ms = adoption_timeout_ms(&mut rng.fork("adoption timeout"), scenarios);
         let lease_ms = rng.fork("lease").skewed(300..=5_000);
+        let lease_in_kubernetes = rng.fork("place of the lease").chance(0.4);
+        // A Lease has whole seconds.
+        let lease_ms = if lease_in_kubernetes { lease_ms.next_multiple_of(1_000) } else { lease_ms };
         let prefetch_bandwidth = prefetch_bandwidth(&mut rng.fork("prefetch bandwidth"));
         let rare = scenarios.contains(&Scenario::RareCheckpoints);
         Self {
@@ -142,6 +148,7 @@ impl Shape {
             bounds: if scenarios.contains(&Scenario::LargeState) { Bounds::default() } else { self.bounds },
             adoption_timeout_ms,
             lease_ms: scenarios.contains(&Scenario::Standby).then_some(lease_ms),
+            lease_in_kubernetes,
             prefetch_bandwidth,
             restarts: if scenarios.contains(&Scenario::FewRestarts) { restarts } else { Restarts::Always },
             ..self
@@ -188,11 +195,25 @@ impl Shape {
         ];
         if let Some(lease_ms) = self.lease_ms {
             let addresses = format!("{};{}", super::JOB_MANAGER_HOST, super::STANDBY_HOST);
-            pairs.extend([
-                ("high-availability.type", "storage".to_owned()),
-                ("high-availability.storage.lease-duration", format!("{lease_ms} ms")),
-                ("high-availability.jobmanager.addresses", addresses),
-            ]);
+            pairs.push(("high-availability.jobmanager.addresses", addresses));
+            let duration = format!("{lease_ms} ms");
+            if self.lease_in_kubernetes {
+                let (lease, retries) = (
+                    "high-availability.kubernetes.leader-election.lease-duration",
+                    "high-availability.kubernetes.leader-election.retry-period",
+                );
+                pairs.extend([
+                    ("high-availability.type", "kubernetes".to_owned()),
+                    ("kubernetes.cluster-id", "simulated".to_owned()),
+                    (lease, duration),
+                    (retries, format!("{} ms", lease_ms / 6)),
+                ]);
+            } else {
+                pairs.extend([
+                    ("high-availability.type", "storage".to_owned()),
+                    ("high-availability.storage.lease-duration", duration),
+                ]);
+            }
         }
         pairs.extend(self.restarts.options());
         for (key, wait) in self.region_wait() {
@@ -233,7 +254,8 @@ impl fmt::Display for Shape {
             write!(f, ", parallelism {parallelism}")?;
         }
         if let Some(lease_ms) = self.lease_ms {
-            write!(f, ", a lease of {lease_ms} ms")?;
+            let place = if self.lease_in_kubernetes { "Kubernetes" } else { "storage" };
+            write!(f, ", a lease of {lease_ms} ms in {place}")?;
         }
         if let Some(bytes) = prefetch_bandwidth {
             write!(f, ", rescales read {bytes} bytes a second")?;

@@ -11,7 +11,7 @@ use reflow_config::{Config, MemorySize, options};
 use reflow_env::ChildCommand;
 use reflow_executor::{Bandwidth, Executor, ExecutorOptions};
 use reflow_graph::Regions;
-use reflow_jobmanager::{Handle, JobManager, JobSpec, Role, StartMode};
+use reflow_jobmanager::{Handle, JobManager, JobSpec, LeaseCalls, Role, StartMode};
 use reflow_protocol::deployment::{Artifact, ArtifactTls, ExecutorStart};
 use reflow_stream::{Job, StreamEnv};
 use reflow_taskmanager::{Machine, Settings, TaskManager};
@@ -154,8 +154,13 @@ impl Programs {
         Program { name: context.host.clone(), process: Box::new(process) }
     }
 
-    /// Creates a JobManager.
-    pub fn job_manager(&mut self, context: &Context) -> Program {
+    /// The number of processes that were started.
+    pub fn started(&self) -> u64 {
+        self.started
+    }
+
+    /// Creates a JobManager, which keeps its lease in Kubernetes if there are calls for that.
+    pub fn job_manager(&mut self, context: &Context, lease: Option<LeaseCalls>) -> Program {
         self.started += 1;
         let build = self.restored.min(EXECUTABLE_COUNT - 1);
         let job = job(self.job.as_ref(), &Work::default(), build);
@@ -179,8 +184,11 @@ impl Programs {
         };
         let mut seed = [0; 32];
         seed[..8].copy_from_slice(&context.seed.to_le_bytes());
-        let (process, handle) =
+        let (mut process, handle) =
             JobManager::new(&self.config, spec, seed, context.signal.clone(), self.shape.bounds);
+        if let Some(calls) = lease {
+            process.keep_lease_in_kubernetes(calls);
+        }
         self.handle = Some(handle);
         Program { name: format!("{}-{}", context.host, self.started), process: Box::new(process) }
     }

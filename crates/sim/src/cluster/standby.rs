@@ -1,8 +1,8 @@
 //! Two JobManagers of which one leads and the other stands by. One that ends is started again on its host.
 
-use super::{Cluster, JOB_MANAGER_HOST, STANDBY_HOST, Todo};
+use super::{Cluster, JOB_MANAGER_HOST, STANDBY_HOST, Todo, lease_server};
 use crate::world::{Change, ChangeKind, ProcessId};
-use reflow_jobmanager::Role;
+use reflow_jobmanager::{LeaseCalls, Role};
 use std::time::Duration;
 
 impl Cluster {
@@ -66,6 +66,14 @@ impl Cluster {
                 self.world.kill(id);
             }
         }
+    }
+
+    /// The client of the lease for a JobManager that starts on this host, if it is kept in Kubernetes.
+    pub(super) fn connect_with_lease(&mut self, host: &str) -> Option<LeaseCalls> {
+        let shape = &self.programs.shape;
+        let duration = shape.lease_ms.filter(|_| shape.lease_in_kubernetes).map(Duration::from_millis)?;
+        let identity = format!("{host}_{}", self.programs.started());
+        Some(lease_server::connect(&mut self.world, &self.lease_server, &identity, duration))
     }
 
     /// Whether not exactly one JobManager leads, or may lead soon.

@@ -183,6 +183,12 @@ impl Cluster {
             Trouble::Stop { cancel } => self.stop_with_savepoint(cancel),
             Trouble::Cancel => self.cancel(),
             Trouble::DeleteObjects(objects) => self.delete_objects(objects),
+            Trouble::MeddleWithLease(how) => {
+                if self.lease_server.borrow_mut().meddle(how) {
+                    self.world.strikes.strike(FaultKind::LeaseMeddledWith);
+                    self.leases.forget();
+                }
+            }
             Trouble::Damage => self.world.damage_any(),
             Trouble::Partition { lasts } => self.partition(lasts),
             Trouble::Freeze { lasts } => {

@@ -99,6 +99,7 @@ impl Plan {
             restarts: Restarts::Always,
             adoption_timeout_ms: ADOPTION_TIMEOUT_MS,
             lease_ms: None,
+            lease_in_kubernetes: false,
             prefetch_bandwidth: None,
             region_wait_ms: None,
             bounds: reflow_types::Bounds { batch_records: self.batch_records, ..Default::default() },
