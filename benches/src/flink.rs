@@ -5,6 +5,7 @@
 
 use crate::chaos::system::Launch;
 use crate::measure::Error;
+use clap::ValueEnum;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -29,7 +30,7 @@ const OPENED: [&str; 8] = [
 ];
 
 /// Flink's scripts compute these; a process that is started without them must be given them.
-const TASK_MANAGER_RESOURCES: [&str; 10] = [
+const TASK_MANAGER_RESOURCES: [&str; 9] = [
     "taskmanager.cpu.cores=1.0",
     "taskmanager.memory.framework.heap.size=128m",
     "taskmanager.memory.framework.off-heap.size=128m",
@@ -37,13 +38,13 @@ const TASK_MANAGER_RESOURCES: [&str; 10] = [
     "taskmanager.memory.jvm-overhead.min=192m",
     "taskmanager.memory.jvm-overhead.max=192m",
     "taskmanager.memory.task.off-heap.size=0m",
-    "taskmanager.memory.managed.size=0m",
     "taskmanager.memory.network.min=64m",
     "taskmanager.memory.network.max=64m",
 ];
 
-/// The waits of Flink that delay a rescale or a recovery, as short as they go. A buffer that is not full leaves after 5 ms, not 100.
-const FAST: [&str; 8] = [
+/// What delays a rescale or a recovery, as short as it goes. A buffer that is not full leaves after 5 ms, not 100. Flink reads
+/// state on the heap from local files byte by byte unless it is compressed.
+const FAST: [&str; 9] = [
     "jobmanager.adaptive-scheduler.submission.resource-stabilization-timeout=0ms",
     "jobmanager.adaptive-scheduler.executing.resource-stabilization-timeout=0ms",
     "jobmanager.adaptive-scheduler.executing.cooldown-after-rescaling=0ms",
@@ -52,13 +53,25 @@ const FAST: [&str; 8] = [
     "heartbeat.timeout=2s",
     "taskmanager.slot.timeout=2s",
     "execution.buffer-timeout.interval=5ms",
+    "execution.checkpointing.snapshot-compression=true",
 ];
 
 const MIB: u64 = 1 << 20;
-/// The heap of a TaskManager beside the state.
+/// The heap of a process beside the state.
 const HEAP_MB: u64 = 512;
 /// The part of it that is not the task's.
 const FRAMEWORK_HEAP_MB: u64 = 128;
+/// What RocksDB may keep in memory.
+const MANAGED_MB: u64 = 512;
+
+/// Where Flink keeps state.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Backend {
+    /// Objects on the heap. A checkpoint has all of it.
+    Hashmap,
+    /// RocksDB on the local disk. A checkpoint has what is new.
+    Rocksdb,
+}
 
 /// How Flink is configured.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -75,12 +88,14 @@ pub struct Flink {
     /// The directory with the file of options, which is empty: all options are arguments.
     configuration: PathBuf,
     checkpoints: PathBuf,
+    /// Of a TaskManager.
     heap_mb: u64,
+    managed_mb: u64,
 }
 
 impl Flink {
     /// For a cluster with directories in `scratch` and a job with this much state, which one TaskManager must be able to hold.
-    pub fn new(scratch: &Path, state_bytes: u64) -> Result<Self, Error> {
+    pub fn new(scratch: &Path, backend: Backend, state_bytes: u64) -> Result<Self, Error> {
         let home = std::env::var_os(HOME).map(PathBuf::from).ok_or_else(|| Error::Start {
             program: "Flink".to_owned(),
             source: io::Error::other(format!("{HOME} is not set: run `cargo xtask bench`")),
@@ -89,16 +104,24 @@ impl Flink {
         let file = configuration.join("config.yaml");
         let written = fs::create_dir_all(&configuration).and_then(|()| fs::write(&file, "{}\n"));
         written.map_err(|source| Error::Write { path: file, source })?;
-        // The state, the copies of what changes during a checkpoint, and room for the collector.
-        let heap_mb = HEAP_MB + 5 * state_bytes / (2 * MIB);
-        Ok(Self { home, configuration, checkpoints: scratch.join("checkpoints"), heap_mb })
+        let checkpoints = scratch.join("checkpoints");
+        let (heap_mb, managed_mb) = match backend {
+            // The state, the copies of what changes during a checkpoint, and room for the collector.
+            Backend::Hashmap => (HEAP_MB + 5 * state_bytes / (2 * MIB), 0),
+            Backend::Rocksdb => (HEAP_MB, MANAGED_MB),
+        };
+        Ok(Self { home, configuration, checkpoints, heap_mb, managed_mb })
     }
 
     /// Options for all processes.
-    pub fn options(tuning: Tuning) -> Vec<String> {
+    pub fn options(tuning: Tuning, backend: Backend) -> Vec<String> {
         let fast: &[&str] = if tuning == Tuning::Fast { &FAST } else { &[] };
+        let backend: &[&str] = match backend {
+            Backend::Hashmap => &["state.backend.type=hashmap"],
+            Backend::Rocksdb => &["state.backend.type=rocksdb", "execution.checkpointing.incremental=true"],
+        };
         let retained = "execution.checkpointing.externalized-checkpoint-retention=RETAIN_ON_CANCELLATION";
-        fast.iter().chain([&retained]).map(|option| format!("-D{option}")).collect()
+        fast.iter().chain(backend).chain([&retained]).map(|option| format!("-D{option}")).collect()
     }
 
     /// A JobManager with the job, from the newest checkpoint if there is one.
@@ -116,6 +139,7 @@ impl Flink {
         let mut launch = self.java(self.heap_mb, TASK_MANAGER);
         let task_heap_mb = self.heap_mb - FRAMEWORK_HEAP_MB;
         launch.arguments.push(format!("-Dtaskmanager.memory.task.heap.size={task_heap_mb}m"));
+        launch.arguments.push(format!("-Dtaskmanager.memory.managed.size={}m", self.managed_mb));
         launch.arguments.extend(TASK_MANAGER_RESOURCES.map(|option| format!("-D{option}")));
         launch
     }
@@ -123,6 +147,7 @@ impl Flink {
     fn java(&self, heap_mb: u64, class: &str) -> Launch {
         let home = self.home.display();
         let mut arguments = vec![format!("-Xmx{heap_mb}m"), format!("-Xms{heap_mb}m")];
+        arguments.push("-Dorg.slf4j.simpleLogger.showDateTime=true".to_owned());
         arguments.extend(OPENED.map(|package| format!("--add-opens=java.base/{package}=ALL-UNNAMED")));
         arguments.extend(["-cp".to_owned(), format!("{home}/classes:{home}/lib/*"), class.to_owned()]);
         arguments.extend(["--configDir".to_owned(), self.configuration.display().to_string()]);
@@ -154,7 +179,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (home, configuration) = (PathBuf::from("flink"), PathBuf::from("conf"));
         let checkpoints = directory.path().to_owned();
-        let flink = Flink { home, configuration, checkpoints: checkpoints.clone(), heap_mb: 1 };
+        let flink =
+            Flink { home, configuration, checkpoints: checkpoints.clone(), heap_mb: 1, managed_mb: 0 };
         assert_eq!(flink.newest_checkpoint(), None);
         for number in [9, 10, 11] {
             fs::create_dir_all(checkpoints.join(format!("job/chk-{number}"))).unwrap();

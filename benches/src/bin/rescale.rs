@@ -13,7 +13,7 @@ use reflow_benches::chaos::hosts::Hosts;
 use reflow_benches::chaos::plan::{Fault, Plan};
 use reflow_benches::chaos::processes::{Cluster, Ports, REACTIVE, Setting};
 use reflow_benches::chaos::system::System;
-use reflow_benches::flink::{Flink, Tuning};
+use reflow_benches::flink::{Backend, Flink, Tuning};
 use reflow_benches::measure::{Report, Series, summary_table};
 use reflow_benches::rescale::gaps::{Gaps, delay_us, percentile};
 use reflow_benches::rescale::log::{Logs, Seen};
@@ -52,6 +52,9 @@ struct Arguments {
     /// In these ways, one after the other. Those of Flink have the events up, drain, kill_tm and kill_jm.
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Way::Live, Way::Restart])]
     way: Vec<Way>,
+    /// Where Flink keeps state.
+    #[arg(long, value_enum, default_value_t = Backend::Hashmap)]
+    flink_state: Backend,
     /// Only this event, and a TaskManager that is started before each. Those of JobManagers drain one afterwards; move_jm and
     /// kill_leader have a standby; cut_tm needs root; two_regions has two TaskManagers from the start.
     #[arg(long, value_parser = [
@@ -239,8 +242,9 @@ impl Run {
                 System::Reflow { job: "rescale_job".to_owned() }
             }
             Some(tuning) => {
-                options.extend(Flink::options(tuning));
-                System::Flink(Flink::new(scratch, schedule.keys * size.payload_bytes)?)
+                let backend = arguments.flink_state;
+                options.extend(Flink::options(tuning, backend));
+                System::Flink(Flink::new(scratch, backend, schedule.keys * size.payload_bytes)?)
             }
         };
         let job_arguments = [
