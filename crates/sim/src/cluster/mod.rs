@@ -147,6 +147,8 @@ pub struct Cluster {
     /// When the cluster was left alone.
     calm: Option<Time>,
     liveness: Liveness,
+    /// When [`may_have_no_leader`](Self::may_have_no_leader) was the case last.
+    led_since: Time,
     /// The probability that a trouble is aimed at a phase of a live rescale.
     aim: f64,
     /// The phase of a live rescale in which the inputs end.
@@ -243,6 +245,7 @@ impl Cluster {
             appointments: 0,
             calm: None,
             liveness: Liveness::default(),
+            led_since: BEGIN,
             aim: setup.aim,
             ends_in: setup.ends_in,
             step_aim: setup.step_aim,
@@ -395,9 +398,12 @@ impl Cluster {
         // What an ended job has left under way makes no progress.
         if let Some(calm) = self.calm.filter(|_| self.over.is_none()) {
             self.liveness.progress(now, self.probe.reached() + self.checker.committed);
+            if self.has_standby() && self.may_have_no_leader() {
+                self.led_since = now;
+            }
             // Checkpoints of a deposed JobManager make no progress.
             if !self.leaders_compete() {
-                let violation = self.liveness.look(now, calm, &self.watch);
+                let violation = self.liveness.look(now, calm.max(self.led_since), &self.watch);
                 violation.into_iter().for_each(|violation| self.checker.violate(violation));
             }
         }

@@ -76,6 +76,11 @@ impl Cluster {
         Some(lease_server::connect(&mut self.world, &self.lease_server, &identity, duration))
     }
 
+    /// Whether both JobManagers may be frozen or cut off from TaskManagers, which lasts for up to two minutes.
+    pub(super) fn may_have_no_leader(&self) -> bool {
+        self.world.has_partitions() || self.leaders.iter().any(|leader| !self.world.is_awake(leader.id))
+    }
+
     /// Whether not exactly one JobManager leads, or may lead soon.
     pub(super) fn leaders_compete(&self) -> bool {
         match self.has_standby() {

@@ -246,6 +246,11 @@ impl World {
         self.processes[id.0].body.as_ref().is_some_and(|body| body.frozen_until <= self.now)
     }
 
+    /// Whether some hosts cannot reach each other.
+    pub fn has_partitions(&self) -> bool {
+        self.network.has_partitions()
+    }
+
     /// Points a name at a host, for all hosts or only for `viewer`. Existing connections stay.
     pub fn point(&mut self, viewer: Option<&str>, name: &str, host: &str) {
         self.network.point(viewer, name, host);

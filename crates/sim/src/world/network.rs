@@ -257,6 +257,10 @@ impl Network {
         self.links.iter_mut().filter(between).flat_map(|link| std::mem::take(&mut link.held)).collect()
     }
 
+    pub(super) fn has_partitions(&self) -> bool {
+        !self.partitions.is_empty()
+    }
+
     /// Whether nothing arrives at this end of a connection.
     pub(super) fn is_partitioned(&self, link: usize, to: usize) -> bool {
         let hosts = &self.links[link].hosts;
