@@ -124,6 +124,7 @@ fn api<C: Cluster>() -> Api<C> {
         .get("/jobs/{job}/vertices/{vertex}/metrics", read::vertex_metrics)
         .get("/jobs/{job}/vertices/{vertex}/watermarks", read::watermarks)
         .get("/jobs/{job}/vertices/{vertex}/jm-operator-metrics", read::coordinator_metrics)
+        .get("/jobs/{job}/vertices/{vertex}/flamegraph", read::flame_graph)
         .get("/jobs/{job}/vertices/{vertex}/subtasktimes", read::subtask_times)
         .get("/jobs/{job}/vertices/{vertex}/subtasks/metrics", read::subtasks_metrics)
         .get("/jobs/{job}/vertices/{vertex}/subtasks/{subtask}", read::subtask)

@@ -94,6 +94,8 @@ pub fn document() -> OpenApi {
         .query(&[GET]);
     api.get("/jobs/{job}/vertices/{vertex}/watermarks", "The watermarks that its subtasks have reached", many::<Metric>);
     api.get("/jobs/{job}/vertices/{vertex}/jm-operator-metrics", "The metrics of its coordinator; there are none", many::<Metric>);
+    api.get("/jobs/{job}/vertices/{vertex}/flamegraph", "A flame graph; always switched off", one::<FlameGraph>)
+        .query(&[("type", "`full`, which is the default, `on_cpu` or `off_cpu`"), ("subtaskindex", "The subtask; all by default")]);
     api.get("/jobs/{job}/vertices/{vertex}/subtasktimes", "When its subtasks entered each state", one::<SubtaskTimes>);
     api.get("/jobs/{job}/vertices/{vertex}/subtasks/{subtask}", "A subtask", one::<Subtask>);
     api.get("/jobs/{job}/vertices/{vertex}/subtasks/{subtask}/attempts/{attempt}", "The current attempt of a subtask", one::<Subtask>);

@@ -130,6 +130,20 @@ impl<'a> Ask<'a> {
         Ok(wanted)
     }
 
+    /// Checks `?type=` and `?subtaskindex=` of a flame graph.
+    pub(crate) fn check_flame_graph(&self) -> Result<(), Failure> {
+        let kind = self.query.get("type").map_or("full", String::as_str);
+        if !["full", "on_cpu", "off_cpu"].contains(&kind.to_ascii_lowercase().as_str()) {
+            return Err(bad_query("type", kind, "one of full, on_cpu, off_cpu"));
+        }
+        match self.query.get("subtaskindex") {
+            Some(index) if index.parse::<u32>().is_err() => {
+                Err(bad_query("subtaskindex", index, "the index of a subtask"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The subtasks in `?subtasks=0,2-4`, as the first and last of each range; `None` for all.
     pub(crate) fn subtask_ranges(&self) -> Result<Option<Vec<[SubtaskIndex; 2]>>, Failure> {
         let Some(text) = self.query.get("subtasks") else { return Ok(None) };

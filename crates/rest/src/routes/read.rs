@@ -14,8 +14,8 @@ use super::failure::Failure;
 use reflow_schema::{
     ApplicationDetails, ApplicationExceptions, ApplicationsOverview, AttemptAccumulators, Backpressure,
     Checkpoint, CheckpointConfig, Checkpoints, ClusterOverview, DEFAULT_MAX_EXCEPTIONS, DashboardConfig,
-    DataSets, Environment, Exceptions, ExecutionResult, JobAccumulators, JobConfig, JobDetails, JobPlan,
-    JobStatusInfo, Jobs, JobsOverview, Leader, Plan, Rescale, RescalesConfig, RescalesOverview,
+    DataSets, Environment, Exceptions, ExecutionResult, FlameGraph, JobAccumulators, JobConfig, JobDetails,
+    JobPlan, JobStatusInfo, Jobs, JobsOverview, Leader, Plan, Rescale, RescalesConfig, RescalesOverview,
     RescalesSummary, Subtask, SubtaskTimes, SubtasksAccumulators, TaskManagerDetails, TaskManagers, Timeline,
     VertexAccumulators, VertexCheckpoint, VertexDetails, VertexTaskManagers, metrics, metrics::Metrics,
 };
@@ -224,6 +224,13 @@ fn current_attempt<'a>(ask: &Ask<'a>) -> Result<&'a SubtaskView, Failure> {
         return Err(Failure::not_found(text));
     }
     Ok(subtask)
+}
+
+/// Whether there are flame graphs: there are none, for which Flink has an answer.
+pub(super) fn flame_graph(ask: &Ask<'_>) -> Answer {
+    ask.vertex()?;
+    ask.check_flame_graph()?;
+    json(&FlameGraph::disabled())
 }
 
 pub(super) fn subtask_times(ask: &Ask<'_>) -> Answer {

@@ -138,6 +138,15 @@ async fn operations_stand_as_flink_says_it() {
 }
 
 #[tokio::test]
+async fn flame_graphs_are_off_as_they_are_in_flink_by_default() {
+    let server = obedient().await;
+    for query in ["", "?type=full", "?type=ON_CPU&subtaskindex=1", "?type=off_cpu"] {
+        let path = format!("/jobs/{JOB}/vertices/{SOURCE}/flamegraph{query}");
+        assert_eq!(server.get(&path).await.json(), json!({"endTimestamp": -2}), "{query}");
+    }
+}
+
+#[tokio::test]
 async fn refusals_have_a_status_and_a_text() {
     let check = async |error: CommandError, status: u16, text: &str| {
         let server = answering(Err(error)).await;
@@ -165,6 +174,7 @@ async fn bad_requests_are_refused_before_they_are_commands() {
     };
     let long = " ".repeat((1 << 20) + 1);
     let drain = format!("/taskmanagers/{}/drain", TASK_MANAGERS[0]);
+    let flame_graph = format!("/jobs/{JOB}/vertices/{SOURCE}/flamegraph");
     let unknown_job = "/jobs/00000000000000000000000000000000";
     let cases: &[(&str, &str, &str, u16, &str)] = &[
         ("GET", "/nonexistent", "", 404, "Unable to load requested file /nonexistent."),
@@ -202,6 +212,8 @@ async fn bad_requests_are_refused_before_they_are_commands() {
         ("POST", &savepoints, r#"{"cancel-job": "yes"}"#, 400, "request body"),
         ("POST", &savepoints, r#"{"triggerId": "1"}"#, 400, "triggerId"),
         ("POST", &savepoints, "\u{0}\u{1}", 400, "request body"),
+        ("GET", &format!("{flame_graph}?type=heat"), "", 400, "heat"),
+        ("GET", &format!("{flame_graph}?subtaskindex=-1"), "", 400, "subtaskindex"),
         ("POST", &savepoints, &long, 413, "longer than 1048576 bytes"),
     ];
     for &(method, path, body, status, text) in cases {
