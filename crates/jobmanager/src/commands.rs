@@ -6,7 +6,7 @@ use crate::operations::Kind;
 use crate::requirements::Bounds;
 use reflow_coordination::event::Event;
 use reflow_coordination::requirements::RequestedBounds;
-use reflow_env::Output;
+use reflow_env::{Location, Output};
 use reflow_types::inspection::Inquiry;
 use reflow_types::{Instant, JobId, TaskManagerId, VertexId};
 use reflow_view::{Command, CommandError, ParallelismBounds, Reply, RequestId, SavepointFormat};
@@ -52,9 +52,15 @@ impl Desk<'_> {
         self.check_job(&command)?;
         let reply = match command {
             Command::QueryOperation { request, .. } => {
-                let status = self.leader.operations.query(request);
+                let kinds = [Kind::Savepoint, Kind::Checkpoint];
+                let status = self.leader.operations.query_of(&kinds, request);
                 status.map(Reply::Operation).ok_or(CommandError::UnknownRequest(request, self.job))
             }
+            Command::QueryDisposal { request } => {
+                let status = self.leader.operations.query_of(&[Kind::Disposal], request);
+                status.map(Reply::Operation).ok_or(CommandError::UnknownRequest(request, self.job))
+            }
+            Command::DisposeSavepoint { directory } => self.dispose(&directory, out),
             Command::Cancel { .. } => {
                 self.check_running()?;
                 self.leader.handle_event(now, Event::Cancel, out);
@@ -107,7 +113,9 @@ impl Desk<'_> {
             | Command::TriggerCheckpoint { job, .. }
             | Command::QueryOperation { job, .. }
             | Command::UpdateRequirements { job, .. } => *job,
-            Command::DrainTaskManager { .. }
+            Command::DisposeSavepoint { .. }
+            | Command::QueryDisposal { .. }
+            | Command::DrainTaskManager { .. }
             | Command::Inspect { .. }
             | Command::ShutDown
             | Command::TransferLeadership => return Ok(()),
@@ -150,6 +158,19 @@ impl Desk<'_> {
             return Err(CommandError::Invalid(text));
         }
         self.begin(now, savepoint.request, Kind::Savepoint, out, |request| event(request, directory))
+    }
+
+    /// Begins to delete a savepoint. It need not be one of this job.
+    fn dispose(&mut self, directory: &str, out: &mut Vec<Output>) -> Result<Reply, CommandError> {
+        let directory = directory.strip_suffix("/_metadata").unwrap_or(directory).trim_end_matches('/');
+        let name = directory.rsplit('/').next().unwrap_or_default();
+        if !is_absolute(directory) || ["", ".", ".."].contains(&name) {
+            let text = format!("savepoint '{directory}': give its path from the root, or its URL");
+            return Err(CommandError::Invalid(text));
+        }
+        let request = RequestId(self.new_request);
+        self.leader.dispose_of_savepoint(request, Location(directory.to_owned()), out)?;
+        Ok(Reply::Triggered(request))
     }
 
     /// Begins an operation, unless it is already under way.

@@ -50,6 +50,11 @@ impl Deletions {
         self.job = Job::EndRecorded;
     }
 
+    /// Whether the job has ended and its end is not recorded yet.
+    pub(crate) fn are_held(&self) -> bool {
+        self.job == Job::Ended
+    }
+
     /// Adds objects to delete, behind those that wait. Returns the number of objects that are left in storage.
     pub(crate) fn add(&mut self, objects: Vec<String>) -> usize {
         self.stuck = false;

@@ -6,6 +6,7 @@
 
 mod adoption;
 mod deployed;
+mod disposal;
 mod lease;
 mod log;
 mod look;
@@ -27,6 +28,7 @@ use crate::storage::{Storage, Tickets};
 use adoption::EarlyReports;
 use bytes::Bytes;
 use deployed::Deployed;
+use disposal::Disposals;
 use log::ChangeLog;
 use look::Look;
 use newest::Newest;
@@ -34,7 +36,7 @@ use objects::Check;
 use reflow_api::source::ReaderMessage;
 use reflow_coordination::action::{Action, EndState};
 use reflow_coordination::alignment::EventTimeAlignment;
-use reflow_coordination::event::{Event, StoreOutcome};
+use reflow_coordination::event::{Event, RequestId, StoreOutcome};
 use reflow_coordination::manifest::{self, Decision};
 use reflow_coordination::requirements::RequestedBounds;
 use reflow_coordination::scheduler::Scheduler;
@@ -66,6 +68,8 @@ enum Purpose {
     /// The record of the newest complete checkpoint.
     Newest,
     Deletion(String),
+    /// A step of the disposal of a savepoint.
+    Disposal(RequestId, disposal::Step),
 }
 
 /// The end of the job.
@@ -91,6 +95,7 @@ pub(crate) struct Leader {
     early: EarlyReports,
     requests: Storage<Purpose>,
     deletions: Deletions,
+    disposals: Disposals,
     newest: Newest,
     /// Events that result from carrying out actions.
     events: VecDeque<Event>,
@@ -141,6 +146,7 @@ impl Leader {
             early: EarlyReports::default(),
             requests: Storage::new(parts.tickets),
             deletions: parts.deletions,
+            disposals: Disposals::default(),
             newest,
             events: VecDeque::new(),
             end: None,
@@ -318,6 +324,7 @@ impl Leader {
             },
             Some(Purpose::Objects(check)) => return self.objects_listed(now, *check, result, out),
             Some(Purpose::Look) => return self.looked(now, &result, out),
+            Some(Purpose::Disposal(request, step)) => return self.disposed(request, step, result, out),
             Some(Purpose::Decision(checkpoint, wanted, at, bad_reads))
                 if is_damaged(&result) && bad_reads + 1 < MAX_READS =>
             {

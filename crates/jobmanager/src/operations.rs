@@ -1,4 +1,4 @@
-//! Savepoints, checkpoints and stops that users requested, and their outcomes.
+//! Savepoints, checkpoints, stops and disposals that users requested, and their outcomes.
 
 use reflow_coordination::event::RequestId;
 use reflow_types::TaskManagerId;
@@ -13,6 +13,8 @@ const MAX_REMEMBERED: usize = 1_000;
 pub(crate) enum Kind {
     Savepoint,
     Checkpoint,
+    /// The disposal of a savepoint.
+    Disposal,
 }
 
 struct Operation {
@@ -49,6 +51,7 @@ impl Operations {
     pub(crate) fn end(&mut self, request: RequestId, result: Result<String, String>) {
         let Some(operation) = self.by_id.get_mut(&request) else { return };
         operation.status = match (result, operation.kind) {
+            (Ok(_), Kind::Disposal) => OperationStatus::SavepointDisposed,
             (Ok(location), Kind::Savepoint) => OperationStatus::SavepointCompleted { location },
             (Ok(location), Kind::Checkpoint) => match checkpoint_of(&location) {
                 Some(checkpoint) => OperationStatus::CheckpointCompleted { checkpoint },
@@ -73,6 +76,12 @@ impl Operations {
         let operation = self.by_id.get_mut(&request)?;
         operation.seen |= operation.status != OperationStatus::InProgress;
         Some(operation.status.clone())
+    }
+
+    /// The status of a request of one of these kinds.
+    pub(crate) fn query_of(&mut self, kinds: &[Kind], request: RequestId) -> Option<OperationStatus> {
+        let kind = self.by_id.get(&request)?.kind;
+        if kinds.contains(&kind) { self.query(request) } else { None }
     }
 
     /// Whether a client has not seen the outcome of a request yet.

@@ -139,6 +139,8 @@ fn api<C: Cluster>() -> Api<C> {
         .on(Method::POST, "/jobs/{job}/savepoints", post(act::trigger_savepoint::<C>))
         .on(Method::GET, "/jobs/{job}/savepoints/{trigger}", get(act::operation::<C>))
         .on(Method::POST, "/jobs/{job}/stop", post(act::stop_with_savepoint::<C>))
+        .on(Method::POST, "/savepoint-disposal", post(act::dispose_of_savepoint::<C>))
+        .on(Method::GET, "/savepoint-disposal/{trigger}", get(act::disposal::<C>))
         .get("/jobs/{job}/rescales/overview", read::rescales_overview)
         .get("/jobs/{job}/rescales/history", read::rescales_history)
         .get("/jobs/{job}/rescales/details/{rescale}", read::rescale)

@@ -114,6 +114,9 @@ pub fn document() -> OpenApi {
     api.get("/jobs/{job}/savepoints/{trigger}", "The status of a triggered savepoint", one::<OperationProgress>).refused(&[503]);
     api.post("/jobs/{job}/stop", "Stops a job with a savepoint", one::<Triggered>)
         .body::<StopRequest>(Required::False).refused(&[409]);
+    api.add(HttpMethod::Post, "/savepoint-disposal", "Deletes a savepoint, which may be of another job", 200, one::<Triggered>)
+        .body::<DisposalRequest>(Required::True).refused(&[413, 500, 503]);
+    api.get("/savepoint-disposal/{trigger}", "Whether the savepoint is deleted", one::<DisposalProgress>).refused(&[503]);
     api.get("/jobs/{job}/rescales/overview", "Rescales: counts, and the last of each outcome", one::<RescalesOverview>);
     api.get("/jobs/{job}/rescales/history", "The rescales in the history, newest first", many::<Rescale>);
     api.get("/jobs/{job}/rescales/details/{rescale}", "A rescale with vertices, slots, states and phases", one::<Rescale>);

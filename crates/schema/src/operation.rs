@@ -33,6 +33,13 @@ pub struct QueueStatus {
 }
 
 impl QueueStatus {
+    fn of(status: &OperationStatus) -> Self {
+        match status {
+            OperationStatus::InProgress => Self::in_progress(),
+            _ => Self::completed(),
+        }
+    }
+
     pub(crate) fn completed() -> Self {
         Self { id: "COMPLETED".to_owned() }
     }
@@ -59,22 +66,57 @@ pub struct FailureCause {
     pub stack_trace: String,
 }
 
+impl FailureCause {
+    fn of(class: &str, cause: &str) -> Self {
+        Self { class: class.to_owned(), stack_trace: cause.to_owned() }
+    }
+}
+
 impl OperationProgress {
     pub fn of(status: &OperationStatus) -> Self {
         let outcome = match status {
-            OperationStatus::InProgress => None,
+            OperationStatus::InProgress | OperationStatus::SavepointDisposed => None,
             OperationStatus::SavepointCompleted { location } => {
                 Some(OperationOutcome::Location(location.clone()))
             }
             OperationStatus::CheckpointCompleted { checkpoint } => {
                 Some(OperationOutcome::Checkpoint(checkpoint.0))
             }
-            OperationStatus::Failed { cause } => Some(OperationOutcome::FailureCause(FailureCause {
-                class: "reflow::CheckpointFailed".to_owned(),
-                stack_trace: cause.clone(),
-            })),
+            OperationStatus::Failed { cause } => {
+                Some(OperationOutcome::FailureCause(FailureCause::of("reflow::CheckpointFailed", cause)))
+            }
         };
-        let status = if outcome.is_some() { QueueStatus::completed() } else { QueueStatus::in_progress() };
-        Self { status, operation: outcome }
+        Self { status: QueueStatus::of(status), operation: outcome }
+    }
+}
+
+/// `GET /savepoint-disposal/:trigger`
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct DisposalProgress {
+    pub status: QueueStatus,
+    #[schema(required)]
+    pub operation: Option<DisposalOutcome>,
+}
+
+/// How the disposal of a savepoint has ended: without a cause, the savepoint is deleted.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct DisposalOutcome {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub failure_cause: Option<FailureCause>,
+}
+
+impl DisposalProgress {
+    pub fn of(status: &OperationStatus) -> Self {
+        let failure_cause = match status {
+            OperationStatus::Failed { cause } => Some(FailureCause::of("reflow::DisposalFailed", cause)),
+            _ => None,
+        };
+        let ended = *status != OperationStatus::InProgress;
+        Self {
+            status: QueueStatus::of(status),
+            operation: ended.then_some(DisposalOutcome { failure_cause }),
+        }
     }
 }

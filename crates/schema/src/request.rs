@@ -52,6 +52,15 @@ pub struct StopRequest {
     pub trigger_id: Option<String>,
 }
 
+/// The body of `POST /savepoint-disposal`
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct DisposalRequest {
+    /// The directory of the savepoint.
+    #[schema(required, nullable = false)]
+    pub savepoint_path: Option<String>,
+}
+
 /// The body of `POST /taskmanagers/:id/drain`
 #[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

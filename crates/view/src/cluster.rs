@@ -102,6 +102,16 @@ pub enum Command {
         /// An id that the client has chosen. Repeating it does not trigger again.
         request: Option<RequestId>,
     },
+    /// Delete a savepoint. Reply: [`Reply::Triggered`].
+    DisposeSavepoint {
+        /// Its directory.
+        directory: String,
+    },
+    /// Query the status of a [`Command::DisposeSavepoint`]. Reply: [`Reply::Operation`].
+    QueryDisposal {
+        /// The id from [`Reply::Triggered`].
+        request: RequestId,
+    },
     /// Query the status of a request. Reply: [`Reply::Operation`].
     QueryOperation {
         /// The job.
@@ -151,7 +161,7 @@ pub enum Reply {
     Inspected(Inspection),
 }
 
-/// The status of a savepoint or checkpoint that a user has triggered.
+/// The status of a savepoint, a checkpoint or the disposal of a savepoint that a user has triggered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OperationStatus {
     /// Under way.
@@ -166,6 +176,8 @@ pub enum OperationStatus {
         /// Its id.
         checkpoint: CheckpointId,
     },
+    /// The savepoint is deleted.
+    SavepointDisposed,
     /// It has failed.
     Failed {
         /// The reason, for the user.

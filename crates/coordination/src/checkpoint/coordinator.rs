@@ -367,6 +367,13 @@ impl Coordinator {
         self.retention.before_latest()
     }
 
+    /// Whether the job needs what is in a directory of this name, such as that of a savepoint: a retained checkpoint has objects
+    /// there, or the one under way is being written there.
+    pub fn needs_directory(&self, name: &str) -> bool {
+        let is_written = |pending: &Pending| pending.at.rsplit('/').next() == Some(name);
+        self.retention.needs_directory(name) || self.pending.as_ref().is_some_and(is_written)
+    }
+
     /// [`latest`](Self::latest) and the checkpoints before it that have the very same state of a vertex, because its region
     /// was being restarted, newest first. Damage of that state is damage of all of them.
     pub fn with_latest_state_of(&self, vertex: VertexId) -> Vec<CheckpointId> {

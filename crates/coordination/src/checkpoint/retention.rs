@@ -121,6 +121,18 @@ impl Retention {
         self.pinned.clear();
     }
 
+    /// Whether a retained checkpoint, or a task that reads one, needs a directory of this name. Only the name counts, not
+    /// where it is, because a location can be written in several ways.
+    pub(super) fn needs_directory(&self, name: &str) -> bool {
+        let is_in = |object: &str| object.rsplit('/').nth(1) == Some(name);
+        let needs = |completed: &Completed| {
+            completed.at.rsplit('/').next() == Some(name)
+                || completed.manifest.objects().into_iter().any(is_in)
+        };
+        self.completed.iter().chain(&self.rejected).any(needs)
+            || self.pinned.iter().any(|object| is_in(object))
+    }
+
     /// Sets the newest one aside as damaged.
     pub(super) fn reject_latest(&mut self) -> Option<&Completed> {
         self.rejected.extend(self.completed.pop());

@@ -169,6 +169,11 @@ impl Scheduler {
         newest.map(|newest| newest.checkpoint)
     }
 
+    /// Whether the job needs what is in a directory of this name, such as that of a savepoint.
+    pub fn needs_directory(&self, name: &str) -> bool {
+        self.ctx.coordinator.needs_directory(name)
+    }
+
     /// The id under which the next decision about the job is made.
     pub fn next_decision(&self) -> CheckpointId {
         self.ctx.coordinator.next_id()

@@ -17,8 +17,8 @@ use super::ask::{PathParameters, query};
 use super::failure::Failure;
 use super::read::{json, respond};
 use reflow_schema::{
-    Accepted, CheckpointRequest, DrainAccepted, DrainRequest, OperationProgress, SavepointRequest,
-    StopRequest, Triggered, VertexRequirements,
+    Accepted, CheckpointRequest, DisposalProgress, DisposalRequest, DrainAccepted, DrainRequest,
+    OperationProgress, SavepointRequest, StopRequest, Triggered, VertexRequirements,
 };
 use reflow_view::{Cluster, ClusterView, Command, Reply, RequestId};
 
@@ -129,7 +129,8 @@ pub(super) async fn trigger_checkpoint<C: Cluster>(
 ) -> Outcome {
     let job = job(&path)?;
     let CheckpointRequest { trigger_id, .. } = parse(&bytes(body)?)?;
-    trigger(cluster, Command::TriggerCheckpoint { job, request: request(trigger_id)? }).await
+    trigger(cluster, Command::TriggerCheckpoint { job, request: request(trigger_id)? }, StatusCode::ACCEPTED)
+        .await
 }
 
 /// `POST /jobs/:id/savepoints`
@@ -147,7 +148,7 @@ pub(super) async fn trigger_savepoint<C: Cluster>(
         cancel_job: cancel_job.unwrap_or(false),
         format: format_type.unwrap_or_default(),
     };
-    trigger(cluster, command).await
+    trigger(cluster, command, StatusCode::ACCEPTED).await
 }
 
 /// `POST /jobs/:id/stop`
@@ -165,7 +166,7 @@ pub(super) async fn stop_with_savepoint<C: Cluster>(
         drain: drain.unwrap_or(false),
         format: format_type.unwrap_or_default(),
     };
-    trigger(cluster, command).await
+    trigger(cluster, command, StatusCode::ACCEPTED).await
 }
 
 /// `GET /jobs/:id/savepoints/:trigger`, `GET /jobs/:id/checkpoints/:trigger`
@@ -178,6 +179,23 @@ pub(super) async fn operation<C: Cluster>(State(cluster): State<Arc<C>>, path: P
     }
 }
 
+/// `POST /savepoint-disposal`. Flink answers with 200 here, not with 202.
+pub(super) async fn dispose_of_savepoint<C: Cluster>(State(cluster): State<Arc<C>>, body: Body) -> Outcome {
+    let DisposalRequest { savepoint_path } = parse(&bytes(body)?)?;
+    let omitted = || Failure::bad_request("Field savepoint-path must not be omitted or be null.");
+    let directory = savepoint_path.ok_or_else(omitted)?;
+    trigger(cluster, Command::DisposeSavepoint { directory }, StatusCode::OK).await
+}
+
+/// `GET /savepoint-disposal/:trigger`
+pub(super) async fn disposal<C: Cluster>(State(cluster): State<Arc<C>>, path: PathParameters) -> Outcome {
+    let request: RequestId = path.get("trigger", "triggerid")?;
+    match cluster.command(Command::QueryDisposal { request }).await? {
+        Reply::Operation(status) => Ok(respond(StatusCode::OK, json(&DisposalProgress::of(&status))?)),
+        Reply::Accepted | Reply::Triggered(_) | Reply::Inspected(_) => Err(Failure::unexpected_reply()),
+    }
+}
+
 async fn accept<C: Cluster>(cluster: Arc<C>, command: Command, status: StatusCode) -> Outcome {
     match cluster.command(command).await? {
         Reply::Accepted => Ok(respond(status, json(&Accepted {})?)),
@@ -185,9 +203,9 @@ async fn accept<C: Cluster>(cluster: Arc<C>, command: Command, status: StatusCod
     }
 }
 
-async fn trigger<C: Cluster>(cluster: Arc<C>, command: Command) -> Outcome {
+async fn trigger<C: Cluster>(cluster: Arc<C>, command: Command, status: StatusCode) -> Outcome {
     match cluster.command(command).await? {
-        Reply::Triggered(request_id) => Ok(respond(StatusCode::ACCEPTED, json(&Triggered::of(request_id))?)),
+        Reply::Triggered(request_id) => Ok(respond(status, json(&Triggered::of(request_id))?)),
         Reply::Accepted | Reply::Operation(_) | Reply::Inspected(_) => Err(Failure::unexpected_reply()),
     }
 }

@@ -133,10 +133,11 @@ async fn every_call_of_flink_is_served_or_left_out_with_a_reason() {
     let mut deviating = Vec::new();
     for (call, Call { status, response: schema }) in &calls {
         let (method, template) = call.split_once(' ').unwrap();
-        let body = match (method, template.ends_with("/resource-requirements")) {
-            ("PUT", true) => {
+        let body = match (method, template) {
+            ("PUT", "/jobs/:jobid/resource-requirements") => {
                 format!(r#"{{"{SOURCE}": {{"parallelism": {{"lowerBound": 1, "upperBound": 3}}}}}}"#)
             }
+            ("POST", "/savepoint-disposal") => r#"{"savepoint-path": "/sp/savepoint-9cb9b5-1"}"#.to_owned(),
             _ => String::new(),
         };
         for version in ["", "/v1"] {

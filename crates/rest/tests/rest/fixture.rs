@@ -47,9 +47,11 @@ impl FakeCluster {
                 | Command::DrainTaskManager { force: false, .. } => Reply::Accepted,
                 Command::TriggerSavepoint { .. }
                 | Command::StopWithSavepoint { .. }
+                | Command::DisposeSavepoint { .. }
                 | Command::DrainTaskManager { force: true, .. }
                 | Command::TriggerCheckpoint { .. } => Reply::Triggered(REQUEST),
                 Command::Inspect { .. } => Reply::Inspected(Err(InspectionError::NoSuchLog)),
+                Command::QueryDisposal { .. } => Reply::Operation(OperationStatus::SavepointDisposed),
                 Command::QueryOperation { .. } => Reply::Operation(OperationStatus::SavepointCompleted {
                     location: "file:/flink/sp/savepoint-9cb9b5-1c1985471f60".to_owned(),
                 }),

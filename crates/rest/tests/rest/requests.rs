@@ -138,6 +138,31 @@ async fn operations_stand_as_flink_says_it() {
 }
 
 #[tokio::test]
+async fn savepoints_are_disposed_of() {
+    let server = obedient().await;
+    let body = r#"{"savepoint-path": "s3://b/sp/savepoint-9cb9b5-1"}"#;
+    let response = server.request("POST", "/savepoint-disposal", body).await;
+    assert_eq!((response.status, response.json()), (200, json!({"request-id": REQUEST.to_string()})));
+    let directory = "s3://b/sp/savepoint-9cb9b5-1".to_owned();
+    assert_eq!(*server.cluster.commands.lock().unwrap(), [Command::DisposeSavepoint { directory }]);
+    let check = async |status: OperationStatus, expected: serde_json::Value| {
+        let server = answering(Ok(Reply::Operation(status))).await;
+        let response = server.get(&format!("/v1/savepoint-disposal/{REQUEST}")).await;
+        assert_eq!((response.status, response.json()), (200, expected));
+        let query = Command::QueryDisposal { request: REQUEST };
+        assert_eq!(*server.cluster.commands.lock().unwrap(), [query]);
+    };
+    check(OperationStatus::InProgress, json!({"status": {"id": "IN_PROGRESS"}, "operation": null})).await;
+    check(OperationStatus::SavepointDisposed, json!({"status": {"id": "COMPLETED"}, "operation": {}})).await;
+    let cause = json!({"class": "reflow::DisposalFailed", "stack-trace": "it is needed"});
+    check(
+        OperationStatus::Failed { cause: "it is needed".to_owned() },
+        json!({"status": {"id": "COMPLETED"}, "operation": {"failure-cause": cause}}),
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn flame_graphs_are_off_as_they_are_in_flink_by_default() {
     let server = obedient().await;
     for query in ["", "?type=full", "?type=ON_CPU&subtaskindex=1", "?type=off_cpu"] {
@@ -212,6 +237,17 @@ async fn bad_requests_are_refused_before_they_are_commands() {
         ("POST", &savepoints, r#"{"cancel-job": "yes"}"#, 400, "request body"),
         ("POST", &savepoints, r#"{"triggerId": "1"}"#, 400, "triggerId"),
         ("POST", &savepoints, "\u{0}\u{1}", 400, "request body"),
+        ("POST", "/savepoint-disposal", "", 400, "savepoint-path must not be omitted"),
+        (
+            "POST",
+            "/savepoint-disposal",
+            r#"{"savepoint-path": null}"#,
+            400,
+            "savepoint-path must not be omitted",
+        ),
+        ("POST", "/savepoint-disposal", r#"{"path": "/sp"}"#, 400, "request body"),
+        ("GET", "/savepoint-disposal/1", "", 400, "(triggerid)"),
+        ("DELETE", "/savepoint-disposal", "", 405, "does not take DELETE"),
         ("GET", &format!("{flame_graph}?type=heat"), "", 400, "heat"),
         ("GET", &format!("{flame_graph}?subtaskindex=-1"), "", 400, "subtaskindex"),
         ("POST", &savepoints, &long, 413, "longer than 1048576 bytes"),
