@@ -79,12 +79,13 @@ fn build(symbols: Symbols) -> Result<(), Failure> {
 }
 
 /// The directories below `dist/` whose files are copied.
-const COPIED: [&str; 9] = [
+const COPIED: [&str; 10] = [
     "bin",
     "conf",
     "kubernetes",
     "kubernetes/autoscaler",
     "kubernetes/base",
+    "kubernetes/external-metrics",
     "kubernetes/signals",
     "kubernetes/standby",
     "monitoring",

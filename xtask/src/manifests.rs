@@ -7,7 +7,7 @@ use crate::process::{is_installed, root, succeed};
 use crate::pypi;
 
 pub(crate) const HELP: &str = "\
-cargo xtask manifests: checks dist/kubernetes/{base,standby,autoscaler} against the schemas of Kubernetes
+cargo xtask manifests: checks dist/kubernetes/{base,standby,autoscaler,external-metrics} against the schemas of Kubernetes
 
 Installs kubernetes-validate from PyPI below the target directory, the first time only; needs
 python3. Unknown fields are errors. If kubectl is installed, its kustomize builds the base as well.
@@ -27,7 +27,7 @@ pub(crate) fn check() -> Result<(), Failure> {
     let programs = pypi::install(VALIDATOR)?;
     let base = root().join("dist/kubernetes/base");
     let mut files = Vec::new();
-    for directory in ["base", "standby", "autoscaler"] {
+    for directory in ["base", "standby", "autoscaler", "external-metrics"] {
         let directory = root().join("dist/kubernetes").join(directory);
         let entries = std::fs::read_dir(&directory)
             .map_err(|error| format!("cannot read {}: {error}", directory.display()))?;

@@ -1,4 +1,4 @@
-//! The TLS that the configuration describes: between processes, of REST, and of its clients. It needs the feature `tls`.
+//! The TLS that the configuration describes: between processes, of REST and its clients, and of external metrics. It needs the feature `tls`.
 
 use reflow_config::{Config, ConfigOption, options};
 use reflow_env::real::Options;
@@ -44,6 +44,7 @@ type Switch = ConfigOption<bool>;
 
 const INTERNAL: &Switch = &options::SECURITY_SSL_INTERNAL_ENABLED;
 const REST: &Switch = &options::SECURITY_SSL_REST_ENABLED;
+const EXTERNAL_METRICS: &Switch = &options::KUBERNETES_EXTERNAL_METRICS_ENABLED;
 
 /// Sets the TLS of a driver.
 ///
@@ -86,10 +87,32 @@ pub fn rest_server(config: &Config) -> Result<Option<TlsServer>, UnusableTls> {
     let clients = if mutual.get(config) {
         Clients::Authenticated { ca: file(config, mutual, &options::SECURITY_SSL_REST_CA)? }
     } else {
-        Clients::All { ca: options::SECURITY_SSL_REST_CA.get(config) }
+        Clients::All
     };
-    let files = TlsServerFiles { identity: rest_identity(config, REST)?, clients };
+    let ca = options::SECURITY_SSL_REST_CA.get(config);
+    let files = TlsServerFiles { identity: rest_identity(config, REST)?, ca, clients };
     TlsServer::open(files).map(Some).map_err(wrong(REST))
+}
+
+/// The TLS of external metrics, if they are served. They are never without.
+///
+/// # Errors
+/// If its files cannot be used.
+#[cfg(feature = "tls")]
+pub fn external_metrics_server(config: &Config) -> Result<Option<TlsServer>, UnusableTls> {
+    if !EXTERNAL_METRICS.get(config) {
+        return Ok(None);
+    }
+    let identity = Identity {
+        certificate: file(config, EXTERNAL_METRICS, &options::KUBERNETES_EXTERNAL_METRICS_CERTIFICATE)?,
+        key: file(config, EXTERNAL_METRICS, &options::KUBERNETES_EXTERNAL_METRICS_KEY)?,
+    };
+    let clients = match options::KUBERNETES_EXTERNAL_METRICS_CLIENT_CA.get(config) {
+        Some(ca) => Clients::Authenticated { ca },
+        None => Clients::All,
+    };
+    let files = TlsServerFiles { identity, ca: None, clients };
+    TlsServer::open(files).map(Some).map_err(wrong(EXTERNAL_METRICS))
 }
 
 /// The TLS of a client of REST, if it is enabled.
@@ -165,8 +188,20 @@ pub fn enable(config: &Config, _: &mut Options) -> Result<(), UnusableTls> {
 /// # Errors
 /// If this executable was built without TLS, and the options ask for it.
 pub fn refuse_rest_without_tls(config: &Config) -> Result<(), UnusableTls> {
-    let is_absent = REST.get(config) && cfg!(not(feature = "tls"));
-    if is_absent { Err(UnusableTls::Absent { switch: REST.key() }) } else { Ok(()) }
+    refuse_without_tls(config, REST)
+}
+
+/// Fails if external metrics are to be served.
+///
+/// # Errors
+/// If this executable was built without TLS, and the options ask for it.
+pub fn refuse_external_metrics_without_tls(config: &Config) -> Result<(), UnusableTls> {
+    refuse_without_tls(config, EXTERNAL_METRICS)
+}
+
+fn refuse_without_tls(config: &Config, switch: &Switch) -> Result<(), UnusableTls> {
+    let is_absent = switch.get(config) && cfg!(not(feature = "tls"));
+    if is_absent { Err(UnusableTls::Absent { switch: switch.key() }) } else { Ok(()) }
 }
 
 #[cfg(test)]

@@ -9,11 +9,13 @@
 //! trace, and a known path with the wrong method is answered by 405 with an `Allow` header instead of Flink's 404.
 //!
 //! `crates/schema` defines the JSON and makes the answers from a view. Reading order here: `routes` (the paths), `server`,
-//! `connections`, `stream` (TLS), `guard` (which requests are passed on), `origin` (what pages of other servers may do), `credentials`, `probes` (which need none), `page`, `artifact` (the job's executable, for TaskManagers).
+//! `connections`, `stream` (TLS), `guard` (which requests are passed on), `origin` (what pages of other servers may do), `credentials`, `probes` (which need none), `page`, `artifact` (the job's executable, for
+//! TaskManagers), `external_metrics` (for the HPA of Kubernetes).
 
 mod artifact;
 mod connections;
 mod credentials;
+mod external_metrics;
 mod guard;
 mod origin;
 mod page;
@@ -27,5 +29,5 @@ pub use connections::Limits;
 pub use credentials::{Credentials, CredentialsError};
 pub use guard::Access;
 pub use origin::Origins;
-pub use server::{ServeError, serve, serve_artifact};
+pub use server::{ServeError, serve, serve_artifact, serve_external_metrics};
 pub use stream::{Encrypted, Endpoint, Handshake};

@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 
 use crate::artifact::Artifact;
 use crate::connections::{Bounded, Limits};
+use crate::external_metrics;
 use crate::guard::{Access, Client};
 use crate::routes::router;
 use crate::stream::Endpoint;
@@ -55,6 +56,21 @@ pub async fn serve_artifact(
         tracing::info!("the job's executable for TaskManagers on {url}");
     }
     run(endpoint, artifact.route(), limits, shutdown).await
+}
+
+/// Serves the metrics of `cluster` to the HPA of Kubernetes, as external metrics of `namespace` or, without it, of all
+/// namespaces.
+pub async fn serve_external_metrics<C: Cluster>(
+    endpoint: Endpoint,
+    cluster: Arc<C>,
+    namespace: Option<String>,
+    limits: Limits,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), ServeError> {
+    if let Ok(url) = endpoint.url() {
+        tracing::info!("external metrics for Kubernetes on {url}");
+    }
+    run(endpoint, external_metrics::routes(cluster, namespace), limits, shutdown).await
 }
 
 async fn run(

@@ -9,6 +9,7 @@ mod control_plane;
 #[path = "../processes/distribution.rs"]
 #[expect(dead_code, reason = "other tests use the rest of it")]
 mod distribution;
+mod external_metrics;
 mod scaled;
 
 use control_plane::ControlPlane;

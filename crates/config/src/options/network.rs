@@ -88,8 +88,8 @@ section! { "Network and failure detection" {
     /// The job's name in Kubernetes, with which the name of its Lease begins. At most 45 lower-case letters, digits and `-`.
     KUBERNETES_CLUSTER_ID: Option<String> = option("kubernetes.cluster-id");
 
-    /// The namespace of the Lease, and of the workload that the autoscaler scales. Unset: that of this pod, or of the context of
-    /// the kubeconfig, or `default`.
+    /// The namespace of the Lease, of the workload that the autoscaler scales, and of external metrics. Unset: that of this pod,
+    /// or of the context of the kubeconfig, or `default`; external metrics are then served in all namespaces.
     KUBERNETES_NAMESPACE: Option<String> = option("kubernetes.namespace");
 
     /// The kubeconfig by which this process reaches the API server. Unset: in a pod, its service account; otherwise
@@ -98,6 +98,24 @@ section! { "Network and failure detection" {
 
     /// The context of the kubeconfig. Unset: its current one.
     KUBERNETES_CONTEXT: Option<String> = option("kubernetes.context");
+
+    /// Whether the JobManager serves `external.metrics.k8s.io` to the API server of Kubernetes, so that an HPA scales by the
+    /// metrics of the job without Prometheus and its adapter. It has a port of its own, always with TLS.
+    KUBERNETES_EXTERNAL_METRICS_ENABLED: bool = option("kubernetes.external-metrics.enabled").default("false");
+
+    /// The port of external metrics, on the interface of `rest.bind-address`.
+    KUBERNETES_EXTERNAL_METRICS_PORT: u16 = option("kubernetes.external-metrics.port").default("8443");
+
+    /// The PEM file of the certificate of external metrics, for the name `SERVICE.NAMESPACE.svc` of the Service in the
+    /// APIService. A new content counts for new connections.
+    KUBERNETES_EXTERNAL_METRICS_CERTIFICATE: Option<PathBuf> = option("kubernetes.external-metrics.certificate");
+
+    /// The PEM file of that certificate's private key.
+    KUBERNETES_EXTERNAL_METRICS_KEY: Option<PathBuf> = option("kubernetes.external-metrics.key");
+
+    /// The PEM file of the authorities that sign the certificate which the API server shows to servers of its aggregation layer.
+    /// Only who has such a certificate can then read external metrics. Unset: everyone who reaches the port.
+    KUBERNETES_EXTERNAL_METRICS_CLIENT_CA: Option<PathBuf> = option("kubernetes.external-metrics.client-ca");
 
     /// The JobManagers of which one leads, such as `[jm-1, jm-2]`, or with ports of their own, `jm-1:6124`. TaskManagers and
     /// executors try them in turn. Empty: the one at `jobmanager.rpc.address`.

@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 
 /// Asks a server with the certificate of `server`, valid in `years`, for an object.
 fn fetched(server: &Authority, years: [i32; 2], host: &str, https: HttpsClients) -> Result<Vec<u8>, String> {
-    fetched_by(Clients::All { ca: None }, server, years, host, https)
+    fetched_by(Clients::All, server, years, host, https)
 }
 
 /// The same from a server that admits these clients.
@@ -25,7 +25,7 @@ fn fetched_by(
 ) -> Result<Vec<u8>, String> {
     let directory = tempfile::tempdir().unwrap();
     let files = server.write_for("localhost", directory.path(), years);
-    let files = TlsServerFiles { identity: files.identity, clients };
+    let files = TlsServerFiles { identity: files.identity, ca: None, clients };
     let server = TlsServer::open(files).unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();

@@ -1,6 +1,6 @@
 //! etcd and kube-apiserver, which `cargo xtask kubernetes` has built, with the rights and objects of a test.
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use reflow_kubernetes::{Access, Api};
 use serde_json::{Value, json};
 use std::fs;
@@ -19,6 +19,7 @@ const ADMIN: &str = "admin-token";
 pub(crate) struct ControlPlane {
     servers: PathBuf,
     directory: tempfile::TempDir,
+    authority: Issuer<'static, KeyPair>,
     etcd_port: u16,
     port: u16,
     etcd: Child,
@@ -35,7 +36,7 @@ impl ControlPlane {
         };
         let directory = tempfile::tempdir().unwrap();
         let (etcd_port, peer_port, port) = (free_port(), free_port(), free_port());
-        write_certificates(directory.path());
+        let authority = write_certificates(directory.path());
         fs::write(directory.path().join("tokens.csv"), format!("{ADMIN},admin,1,system:masters\n")).unwrap();
         let mut etcd = Command::new(servers.join("etcd"));
         etcd.arg(format!("--data-dir={}", directory.path().join("etcd").display()));
@@ -47,7 +48,8 @@ impl ControlPlane {
         etcd.arg("--unsafe-no-fsync");
         let etcd = spawn(&mut etcd, &directory.path().join("etcd.log"));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let mut plane = Self { servers, directory, etcd_port, port, etcd, api_server: None, runtime };
+        let mut plane =
+            Self { servers, directory, authority, etcd_port, port, etcd, api_server: None, runtime };
         plane.start_api_server();
         Some(plane)
     }
@@ -66,6 +68,12 @@ impl ControlPlane {
         command.arg(format!("--service-account-key-file={}", file("account.pub")));
         command.arg(format!("--service-account-signing-key-file={}", file("account.key")));
         command.args(["--authorization-mode=RBAC", "--service-cluster-ip-range=10.0.0.0/24"]);
+        // How it shows itself to servers of its aggregation layer.
+        command.arg(format!("--requestheader-client-ca-file={}", file("ca.crt")));
+        command
+            .args(["--requestheader-allowed-names=proxy", "--requestheader-username-headers=X-Remote-User"]);
+        command.arg(format!("--proxy-client-cert-file={}", file("proxy.crt")));
+        command.arg(format!("--proxy-client-key-file={}", file("proxy.key")));
         command.args(["--endpoint-reconciler-type=none", "--disable-admission-plugins=ServiceAccount"]);
         self.api_server = Some(spawn(&mut command, &self.directory.path().join("api-server.log")));
         self.wait_until_ready();
@@ -122,6 +130,12 @@ impl ControlPlane {
         fs::write(path, config.to_string()).unwrap();
     }
 
+    /// Writes `NAME.crt`, `NAME.key` and the authority's `ca.crt` for a server with these host names.
+    pub(crate) fn write_certificate(&self, directory: &Path, name: &str, hosts: &[&str]) {
+        certify(&self.authority, directory, name, hosts);
+        fs::copy(self.directory.path().join("ca.crt"), directory.join("ca.crt")).unwrap();
+    }
+
     /// The API for someone with this token.
     pub(crate) fn api(&self, token: &str) -> Api {
         let file = tempfile::NamedTempFile::new().unwrap();
@@ -154,6 +168,13 @@ impl ControlPlane {
         let accounts = format!("/api/v1/namespaces/{namespace}/serviceaccounts");
         self.create(&accounts, &json!({"metadata": {"name": "reflow"}}));
         self.new_token(namespace)
+    }
+
+    /// Sends a GET request of someone with this token. Returns the status, and the answer.
+    pub(crate) fn get_as(&self, token: &str, path: &str) -> (u16, Value) {
+        let answer = self.runtime.block_on(self.api(token).exchange(hyper::Method::GET, path, None));
+        let (status, body) = answer.unwrap();
+        (status.as_u16(), serde_json::from_slice(&body).unwrap_or_default())
     }
 
     /// Another token of the service account, as a pod gets it.
@@ -266,22 +287,31 @@ fn spawn(command: &mut Command, log: &Path) -> Child {
     command.stdin(Stdio::null()).stdout(log).stderr(errors).spawn().unwrap()
 }
 
-/// The authority, the server's certificate, and the key by which tokens of service accounts are signed.
-fn write_certificates(directory: &Path) {
+/// The authority, which it returns, the server's certificates, and the key by which tokens of service accounts are signed.
+fn write_certificates(directory: &Path) -> Issuer<'static, KeyPair> {
     let write = |name: &str, text: String| fs::write(directory.join(name), text).unwrap();
     let mut parameters = CertificateParams::new([]).unwrap();
     parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let key = KeyPair::generate().unwrap();
     write("ca.crt", parameters.self_signed(&key).unwrap().pem());
     let authority = Issuer::new(parameters, key);
-    let key = KeyPair::generate().unwrap();
-    let names = ["127.0.0.1".to_owned(), "localhost".to_owned()];
-    let parameters = CertificateParams::new(names).unwrap();
-    write("server.crt", parameters.signed_by(&key, &authority).unwrap().pem());
-    write("server.key", key.serialize_pem());
+    certify(&authority, directory, "server", &["127.0.0.1", "localhost"]);
+    certify(&authority, directory, "proxy", &[]);
     let key = KeyPair::generate().unwrap();
     write("account.pub", key.public_key_pem());
     write("account.key", key.serialize_pem());
+    authority
+}
+
+/// Writes a certificate of `name` for these hosts, and its key.
+fn certify(authority: &Issuer<'static, KeyPair>, directory: &Path, name: &str, hosts: &[&str]) {
+    let key = KeyPair::generate().unwrap();
+    let hosts: Vec<_> = hosts.iter().map(|host| (*host).to_owned()).collect();
+    let mut parameters = CertificateParams::new(hosts).unwrap();
+    parameters.distinguished_name.push(DnType::CommonName, name);
+    let certificate = parameters.signed_by(&key, authority).unwrap();
+    fs::write(directory.join(format!("{name}.crt")), certificate.pem()).unwrap();
+    fs::write(directory.join(format!("{name}.key")), key.serialize_pem()).unwrap();
 }
 
 fn free_port() -> u16 {

@@ -36,13 +36,23 @@ pub(crate) fn path(object: &Value, namespace: &str) -> String {
         None => format!("{kind}s"),
     };
     let group = if version.contains('/') { format!("apis/{version}") } else { format!("api/{version}") };
-    format!("/{group}/namespaces/{namespace}/{plural}")
+    match &*kind {
+        "apiservice" => format!("/{group}/{plural}"),
+        _ => format!("/{group}/namespaces/{namespace}/{plural}"),
+    }
 }
 
 /// Each object of the base would be created, alone and with the components.
 pub(crate) fn are_accepted(plane: &ControlPlane) {
     plane.create("/api/v1/namespaces", &json!({"metadata": {"name": "dry"}}));
-    for components in [&[][..], &["standby"], &["autoscaler"], &["standby", "autoscaler"]] {
+    for components in [
+        &[][..],
+        &["standby"],
+        &["autoscaler"],
+        &["external-metrics"],
+        &["standby", "autoscaler"],
+        &["standby", "external-metrics"],
+    ] {
         let objects = objects(plane, components, "dry");
         assert!(objects.len() >= 11, "{objects:#?}");
         for object in objects {

@@ -1,4 +1,5 @@
-//! The JobManager's HTTP server: REST, the web interface, and the job's executable for TaskManagers.
+//! The JobManager's HTTP servers: REST and the web interface, the job's executable for TaskManagers, and external metrics for
+//! Kubernetes.
 //!
 //! REST may be bound to an interface that TaskManagers cannot reach, above all to `localhost` while they are on
 //! other machines. Then a second listener, on the interface of the JobManager's port, serves only the executable.
@@ -31,11 +32,18 @@ pub(super) struct HttpServer {
     access: Access,
     /// The listener for TaskManagers, if they cannot reach REST.
     artifacts: Option<Endpoint>,
+    external_metrics: Option<ExternalMetrics>,
     artifact: Artifact,
     len: u64,
     /// The port at which TaskManagers fetch the executable.
     artifact_port: u16,
     artifact_tls: ArtifactTls,
+}
+
+/// The port for the HPA of Kubernetes.
+struct ExternalMetrics {
+    endpoint: Endpoint,
+    namespace: Option<String>,
 }
 
 /// A running server.
@@ -70,7 +78,8 @@ impl HttpServer {
         let artifact = Artifact { sha256, path: THIS_EXECUTABLE.into() };
         let rest = Endpoint::new(rest, rest_tls);
         let artifacts = artifacts.map(|listener| Endpoint::new(listener, handshake));
-        Ok(Self { rest, access, artifacts, artifact, len, artifact_port, artifact_tls })
+        let external_metrics = ExternalMetrics::bind(config).await?;
+        Ok(Self { rest, access, artifacts, external_metrics, artifact, len, artifact_port, artifact_tls })
     }
 
     /// This executable, as TaskManagers look for it under `name` or fetch it here.
@@ -94,8 +103,16 @@ impl HttpServer {
         let most = Limits::default();
         // Most descriptors are reserved for the job: its TaskManagers and executors, and storage.
         let limits = Limits { connections: most.connections.min(real::descriptor_limit() / 4), ..most };
-        let Self { rest, access, artifacts, artifact, .. } = self;
+        let Self { rest, access, artifacts, external_metrics, artifact, .. } = self;
+        let job_manager = Arc::new(job_manager);
         let mut servers = JoinSet::new();
+        if let Some(ExternalMetrics { endpoint, namespace }) = external_metrics {
+            let (cluster, shutdown) = (Arc::clone(&job_manager), shutdown());
+            let serve = async move {
+                reflow_rest::serve_external_metrics(endpoint, cluster, namespace, limits, shutdown).await
+            };
+            servers.spawn_on(logged(serve), runtime.handle());
+        }
         if let Some(endpoint) = artifacts {
             let (artifact, shutdown) = (artifact.clone(), shutdown());
             let serve =
@@ -103,11 +120,23 @@ impl HttpServer {
             servers.spawn_on(logged(serve), runtime.handle());
         }
         let shutdown = shutdown();
-        let serve = async move {
-            reflow_rest::serve(rest, Arc::new(job_manager), &artifact, access, limits, shutdown).await
-        };
+        let serve =
+            async move { reflow_rest::serve(rest, job_manager, &artifact, access, limits, shutdown).await };
         servers.spawn_on(logged(serve), runtime.handle());
         Serving { until, servers }
+    }
+}
+
+impl ExternalMetrics {
+    async fn bind(config: &Config) -> Result<Option<Self>, LaunchError> {
+        let Some(handshake) = external_metrics_handshake(config)? else { return Ok(None) };
+        let host = options::REST_BIND_ADDRESS.get(config);
+        let port = options::KUBERNETES_EXTERNAL_METRICS_PORT.get(config);
+        let listener = TcpListener::bind((host.as_str(), port)).await;
+        let listener = listener
+            .map_err(|error| LaunchError::ExternalMetrics { address: format!("{host}:{port}"), error })?;
+        let namespace = options::KUBERNETES_NAMESPACE.get(config);
+        Ok(Some(Self { endpoint: Endpoint::new(listener, Some(handshake)), namespace }))
     }
 }
 
@@ -128,13 +157,21 @@ async fn logged(server: impl Future<Output = Result<(), ServeError>>) {
 /// The TLS of REST, if it is enabled.
 #[cfg(feature = "tls")]
 fn rest_handshake(config: &Config) -> Result<Option<Handshake>, UnusableTls> {
-    let handshake = |server: real::TlsServer| {
-        Handshake::new(move |stream| {
-            let server = server.clone();
-            async move { server.accept(stream).await }
-        })
-    };
-    Ok(tls::rest_server(config)?.map(handshake))
+    Ok(tls::rest_server(config)?.map(handshake_of))
+}
+
+/// The TLS of external metrics, if they are served.
+#[cfg(feature = "tls")]
+fn external_metrics_handshake(config: &Config) -> Result<Option<Handshake>, UnusableTls> {
+    Ok(tls::external_metrics_server(config)?.map(handshake_of))
+}
+
+#[cfg(feature = "tls")]
+fn handshake_of(server: real::TlsServer) -> Handshake {
+    Handshake::new(move |stream| {
+        let server = server.clone();
+        async move { server.accept(stream).await }
+    })
 }
 
 /// The TLS between processes, if it is enabled.
@@ -152,6 +189,11 @@ fn internal_handshake(config: &Config) -> Result<Option<Handshake>, UnusableTls>
 #[cfg(not(feature = "tls"))]
 fn rest_handshake(config: &Config) -> Result<Option<Handshake>, UnusableTls> {
     tls::refuse_rest_without_tls(config).map(|()| None)
+}
+
+#[cfg(not(feature = "tls"))]
+fn external_metrics_handshake(config: &Config) -> Result<Option<Handshake>, UnusableTls> {
+    tls::refuse_external_metrics_without_tls(config).map(|()| None)
 }
 
 #[cfg(not(feature = "tls"))]

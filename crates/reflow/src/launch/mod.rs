@@ -118,6 +118,8 @@ pub(crate) enum LaunchError {
         "cannot listen on {host} for TaskManagers that fetch the job's executable: {error}; set jobmanager.bind-host"
     )]
     Artifacts { host: String, error: io::Error },
+    #[error("cannot listen for external metrics on {address}: {error}; set kubernetes.external-metrics.port")]
+    ExternalMetrics { address: String, error: io::Error },
     #[cfg(feature = "kubernetes")]
     #[error("cannot use {option}: kubernetes: {error}")]
     Kubernetes { option: &'static str, error: reflow_kubernetes::AccessError },

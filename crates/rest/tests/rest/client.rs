@@ -1,6 +1,7 @@
 //! A server on a free port, and the least client that can talk to it.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use reflow_rest::{Access, Artifact, Credentials, Endpoint, Handshake, Limits, Origins};
@@ -19,6 +20,9 @@ pub(crate) struct Server {
     end: oneshot::Sender<()>,
     serving: JoinHandle<Result<(), reflow_rest::ServeError>>,
 }
+
+/// The end of a server.
+type Until = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 pub(crate) struct Response {
     pub(crate) status: u16,
@@ -66,24 +70,44 @@ impl Server {
         Self::start_at(cluster, limits, credentials, None).await
     }
 
+    /// A server of external metrics in a namespace.
+    pub(crate) async fn start_external_metrics(cluster: FakeCluster, namespace: &str) -> Self {
+        let namespace = Some(namespace.to_owned());
+        Self::spawn(cluster, |listener, cluster, until| async move {
+            let endpoint = Endpoint::from(listener);
+            reflow_rest::serve_external_metrics(endpoint, cluster, namespace, Limits::default(), until).await
+        })
+        .await
+    }
+
     async fn start_at(
         cluster: FakeCluster,
         limits: Limits,
         credentials: Option<Credentials>,
         handshake: Option<Handshake>,
     ) -> Self {
+        Self::spawn(cluster, |listener, cluster, until| async move {
+            let origins = Origins::new([], ["https://dash.example".to_owned()]);
+            let access = Access { origins, credentials };
+            let endpoint = Endpoint::new(listener, handshake);
+            reflow_rest::serve(endpoint, cluster, &artifact(), access, limits, until).await
+        })
+        .await
+    }
+
+    async fn spawn<F>(
+        cluster: FakeCluster,
+        serve: impl FnOnce(TcpListener, Arc<FakeCluster>, Until) -> F,
+    ) -> Self
+    where
+        F: Future<Output = Result<(), reflow_rest::ServeError>> + Send + 'static,
+    {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let cluster = Arc::new(cluster);
         let (end, ended) = oneshot::channel();
-        let until = async move { drop(ended.await) };
-        let served = Arc::clone(&cluster);
-        let serving = tokio::spawn(async move {
-            let origins = Origins::new([], ["https://dash.example".to_owned()]);
-            let access = Access { origins, credentials };
-            let endpoint = Endpoint::new(listener, handshake);
-            reflow_rest::serve(endpoint, served, &artifact(), access, limits, until).await
-        });
+        let until: Until = Box::pin(async move { drop(ended.await) });
+        let serving = tokio::spawn(serve(listener, Arc::clone(&cluster), until));
         Self { address, cluster, end, serving }
     }
 

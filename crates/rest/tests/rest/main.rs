@@ -7,6 +7,7 @@ mod authentication;
 mod client;
 mod connections;
 mod contract;
+mod external_metrics;
 mod fixture;
 mod logs;
 mod metrics;

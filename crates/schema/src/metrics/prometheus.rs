@@ -49,6 +49,19 @@ pub fn exposition(view: &ClusterView, format: Format) -> String {
     Exposition::of(view).write(format, MAX_SAMPLES)
 }
 
+/// The numbers among a job's metrics that do not belong to a part of it, under their names at `/metrics`.
+pub fn gauges_of_job(job: &JobView, now_ms: i64) -> BTreeMap<String, f64> {
+    let gauge = |(id, value): (String, Value)| {
+        let value = match value {
+            Value::Integer(integer) => integer as f64,
+            Value::Number(number) => number,
+            Value::Distribution(_) | Value::Text(_) => return None,
+        };
+        Some((Scope::Job.metric(&allowed(&id)), value))
+    };
+    of_whole_job(job, now_ms).into_iter().filter_map(gauge).collect()
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Scope {
     JobManager,
@@ -72,6 +85,11 @@ impl Scope {
             Self::Operator => "taskmanager_job_task_operator",
             Self::Latency => "taskmanager_job_latency_source_id_operator_id_operator_subtask_index",
         }
+    }
+
+    /// The full name of a metric.
+    fn metric(self, name: &str) -> String {
+        format!("flink_{}_{name}", self.name())
     }
 }
 
@@ -225,11 +243,11 @@ impl Family {
     }
 
     fn write(&self, scope: Scope, name: &str, text: &mut String) {
-        let (kind, scope) = match self.samples {
-            Samples::Gauge(_) => ("gauge", scope.name()),
-            Samples::Summary(_) => ("summary", scope.name()),
+        let kind = match self.samples {
+            Samples::Gauge(_) => "gauge",
+            Samples::Summary(_) => "summary",
         };
-        let name = format!("flink_{scope}_{name}");
+        let (name, scope) = (scope.metric(name), scope.name());
         let id = self.id.replace('\\', r"\\").replace('\n', r"\n").replace('"', "'");
         let _ = writeln!(text, "# HELP {name} {id} (scope: {scope})\n# TYPE {name} {kind}");
         match &self.samples {

@@ -16,23 +16,26 @@ use tokio_rustls::server::TlsStream;
 pub struct TlsServerFiles {
     /// What clients are shown.
     pub identity: Identity,
+    /// The authorities that sign certificates of the server, if they are known: only to say that its own is not of them.
+    pub ca: Option<PathBuf>,
     /// Who is admitted.
     pub clients: Clients,
 }
 
-/// The clients that a server admits. Each `ca` is a PEM file of authorities.
+/// The clients that a server admits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Clients {
-    /// All. `ca` signs certificates of the server, if that is known: only to say that its own is not of them.
-    All { ca: Option<PathBuf> },
-    /// Those that show a certificate which `ca` has signed.
-    Authenticated { ca: PathBuf },
+    All,
+    /// Those that show a certificate which an authority in this PEM file has signed.
+    Authenticated {
+        ca: PathBuf,
+    },
 }
 
 impl Clients {
     fn ca(&self) -> Option<&Path> {
         match self {
-            Self::All { ca } => ca.as_deref(),
+            Self::All => None,
             Self::Authenticated { ca } => Some(ca),
         }
     }
@@ -63,7 +66,8 @@ impl TlsServer {
     /// If it fails, with an explanation.
     pub async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         let explained = |error: io::Error| {
-            let ca = self.0.files().clients.ca();
+            let files = self.0.files();
+            let ca = files.clients.ca().or(files.ca.as_deref());
             let reason = explain::reason(&error, "the client", ca, "it must use https://");
             io::Error::new(error.kind(), reason.unwrap_or_else(|| error.to_string()))
         };
@@ -76,12 +80,13 @@ impl Files for TlsServerFiles {
 
     fn paths(&self) -> Vec<&Path> {
         let Identity { certificate, key } = &self.identity;
-        [certificate, key].into_iter().map(PathBuf::as_path).chain(self.clients.ca()).collect()
+        let authorities = self.ca.as_deref().into_iter().chain(self.clients.ca());
+        [certificate, key].into_iter().map(PathBuf::as_path).chain(authorities).collect()
     }
 
     fn make(&self) -> Result<(Arc<ServerConfig>, Option<String>), TlsError> {
         let (chain, key) = self.identity.read()?;
-        let ca = self.clients.ca().map(|ca| Ok::<_, TlsError>((ca, authorities(ca)?))).transpose()?;
+        let ca = self.ca.as_deref().map(|ca| Ok::<_, TlsError>((ca, authorities(ca)?))).transpose()?;
         let builder = ServerConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .map_err(|error| self.identity.mismatch(&error))?;
@@ -90,7 +95,7 @@ impl Files for TlsServerFiles {
                 let clients = WebPkiClientVerifier::builder_with_provider(authorities(ca)?, provider());
                 builder.with_client_cert_verifier(clients.build().map_err(|error| unusable(ca, &error))?)
             }
-            Clients::All { .. } => builder.with_no_client_auth(),
+            Clients::All => builder.with_no_client_auth(),
         };
         let fault = self.identity.fault(&chain, ca);
         let mut config =
