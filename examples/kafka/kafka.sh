@@ -3,7 +3,8 @@
 #
 # Fetches Apache Kafka from Maven Central into the directory LIBRARIES, the first time only, makes a cluster of one node in
 # the directory DATA, and runs it at 127.0.0.1:PORT until it is killed. A second run with the same DATA continues it.
-# With `fetch` it only fetches. Needs Maven and Java 17.
+# With `fetch` it only fetches. What DATA/more.properties says at the first run overrides the broker's properties below.
+# Needs Maven and Java 17.
 set -eu
 
 VERSION=4.1.0
@@ -49,6 +50,9 @@ transaction.state.log.min.isr=1
 transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
 group.initial.rebalance.delay.ms=0
 PROPERTIES
+    if [ -f "$data/more.properties" ]; then
+        cat "$data/more.properties" >> "$data/server.properties"
+    fi
     java -Xmx256m -cp "$libraries/*" kafka.tools.StorageTool format --standalone \
         --cluster-id 4L6g3nShT-eMCtK--X86sw --config "$data/server.properties" > "$data/format.out"
 fi

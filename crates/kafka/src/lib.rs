@@ -5,7 +5,7 @@
 //! to the engine (`docs/design/kafka.md`).
 //!
 //! Reading order: [`source`] (the builder; its enumerator and reader), [`deserialize`], [`sink`], `batch` and `compression`
-//! (the bytes of records), `client` (requests to brokers).
+//! (the bytes of records), `client` (requests to brokers), `security` (TLS and logins, with the feature `tls`).
 #![warn(missing_docs)]
 
 extern crate reflow_types as reflow; // the name in derived code
@@ -17,10 +17,14 @@ pub mod sink;
 pub mod source;
 
 mod compression;
+#[cfg(feature = "tls")]
+mod security;
 
 pub use client::{Isolation, KafkaError, Lost, OffsetsInitializer};
 pub use compression::Compression;
 pub use deserialize::{Deserializer, Json, KafkaRecord, Raw, Text};
 pub use reflow_api::source::Malformed;
+#[cfg(feature = "tls")]
+pub use security::{KafkaSecurity, SecurityError};
 pub use sink::{DeliveryGuarantee, KafkaSink, LostTransaction, ProducerRecord, Serializer};
 pub use source::{KafkaSource, OutOfRange};

@@ -46,5 +46,6 @@ pub use probes::{Probed, serve_probes};
 pub use storage::{BlockingStorage, HttpsClients, Storage, StorageOptions};
 #[cfg(feature = "tls")]
 pub use tls::{
-    Clients, Identity, Tls, TlsClient, TlsClientFiles, TlsError, TlsFiles, TlsServer, TlsServerFiles,
+    Clients, ExternalTls, ExternalTlsFiles, Identity, Tls, TlsClient, TlsClientFiles, TlsError, TlsFiles,
+    TlsServer, TlsServerFiles,
 };

@@ -1,4 +1,5 @@
-//! Mutual TLS between the processes of a cluster; and that of HTTP, in [`server`] and [`client`].
+//! Mutual TLS between the processes of a cluster; that of HTTP, in [`server`] and [`client`]; and that of connectors, in
+//! [`external`].
 //!
 //! Both sides of a connection show a certificate that the cluster's own certificate authority has signed. Names in
 //! certificates are not compared: processes know each other by addresses that change, and every process with a certificate of this
@@ -8,10 +9,12 @@
 
 mod client;
 mod explain;
+mod external;
 mod files;
 mod server;
 
 pub use client::{TlsClient, TlsClientFiles};
+pub use external::{ExternalTls, ExternalTlsFiles};
 pub use files::{Identity, TlsError};
 pub use server::{Clients, TlsServer, TlsServerFiles};
 

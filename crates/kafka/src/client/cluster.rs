@@ -17,6 +17,9 @@ const MAX_COORDINATORS: usize = 10_000;
 
 pub(super) struct Cluster {
     bootstrap: Vec<String>,
+    /// How connections are secured, if they are.
+    #[cfg(feature = "tls")]
+    sessions: Option<super::session::Sessions>,
     state: Mutex<State>,
 }
 
@@ -42,7 +45,27 @@ pub(super) enum Coordinates {
 impl Cluster {
     pub(super) fn new(bootstrap: &str) -> Self {
         let bootstrap = bootstrap.split(',').map(|address| address.trim().to_owned()).collect();
-        Self { bootstrap, state: Mutex::default() }
+        Self {
+            bootstrap,
+            #[cfg(feature = "tls")]
+            sessions: None,
+            state: Mutex::default(),
+        }
+    }
+
+    /// A client of the same brokers, whose connections are secured.
+    #[cfg(feature = "tls")]
+    pub(super) fn secured(&self, security: crate::security::KafkaSecurity) -> Self {
+        let sessions = Some(super::session::Sessions::new(security));
+        Self { bootstrap: self.bootstrap.clone(), sessions, state: Mutex::default() }
+    }
+
+    async fn open(&self, address: &str) -> Result<Connection, KafkaError> {
+        #[cfg(feature = "tls")]
+        if let Some(sessions) = &self.sessions {
+            return sessions.open(address).await;
+        }
+        Connection::open(address).await
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -84,13 +107,13 @@ impl Cluster {
     ) -> Result<R::Response, KafkaError> {
         // A connection that was not used for long may be closed, so its failure says nothing of the broker.
         let idle = self.state().idle.get_mut(address).and_then(Vec::pop);
-        if let Some(connection) = idle {
+        if let Some(connection) = idle.filter(Connection::is_usable) {
             match self.send_by(connection, request, wait).await {
                 Err(KafkaError::Disconnected { .. }) => drop(self.state().idle.remove(address)),
                 answer => return answer,
             }
         }
-        let connection = Connection::open(address).await?;
+        let connection = self.open(address).await?;
         {
             let mut state = self.state();
             if state.transactions != connection.transactions() {

@@ -9,13 +9,15 @@ use kafka_protocol::messages::{
     InitProducerIdResponse, ListOffsetsRequest, ListOffsetsResponse, ListTransactionsRequest,
     ListTransactionsResponse, MetadataRequest, MetadataResponse, OffsetCommitRequest, OffsetCommitResponse,
     OffsetFetchRequest, OffsetFetchResponse, ProduceRequest, ProduceResponse, RequestHeader, ResponseHeader,
+    SaslAuthenticateRequest, SaslAuthenticateResponse, SaslHandshakeRequest, SaslHandshakeResponse,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Message, StrBytes};
 use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 /// The name by which brokers know this client in their logs and metrics.
 const CLIENT_ID: &str = "reflow";
@@ -24,6 +26,13 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 /// The most bytes of an answer. A fetch returns at least one batch, of whatever size.
 const MAX_ANSWER_BYTES: usize = 1 << 30;
+/// How an alert of TLS begins, which a broker sends that expects TLS and gets none.
+const TLS_ALERT: i32 = 0x1503;
+
+/// A stream of bytes, encrypted or not.
+pub(super) trait Transport: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Transport for T {}
 
 /// A request with its number in the protocol.
 pub(super) trait Api: Message + Encodable + HeaderVersion {
@@ -61,12 +70,15 @@ apis! {
     8 OffsetCommitRequest OffsetCommitResponse to 9;
     9 OffsetFetchRequest OffsetFetchResponse from 8 to 9;
     10 FindCoordinatorRequest FindCoordinatorResponse from 4;
+    17 SaslHandshakeRequest SaslHandshakeResponse from 1;
     // With the features of the cluster. Every broker that is new enough for this client knows it.
     18 ApiVersionsRequest ApiVersionsResponse from 3 to 3;
     22 InitProducerIdRequest InitProducerIdResponse;
     // Later versions are for brokers.
     24 AddPartitionsToTxnRequest AddPartitionsToTxnResponse to 3;
     26 EndTxnRequest EndTxnResponse transactions_v2_from 5;
+    // With the time for which a login counts.
+    36 SaslAuthenticateRequest SaslAuthenticateResponse from 1;
     65 DescribeTransactionsRequest DescribeTransactionsResponse;
     66 ListTransactionsRequest ListTransactionsResponse;
 }
@@ -74,27 +86,56 @@ apis! {
 /// A connection.
 pub(super) struct Connection {
     address: String,
-    stream: TcpStream,
+    stream: Box<dyn Transport>,
     /// The versions of each API that the broker knows.
     versions: BTreeMap<i16, (i16, i16)>,
     /// The version of transactions that the cluster has enabled.
     transactions: i16,
     requests: i32,
+    /// The name of what it is secured by.
+    protocol: &'static str,
+    /// Whether a request was answered that the broker answers only if the connection is secured as it expects.
+    is_proven: bool,
+    /// When it must not be used any more, because the login ends.
+    end: Option<Instant>,
 }
 
 impl Connection {
+    /// Opens a connection that is not secured.
     pub(super) async fn open(address: &str) -> Result<Self, KafkaError> {
+        let stream = Self::dial(address).await?;
+        Self::begin(address, Box::new(stream), "PLAINTEXT").await
+    }
+
+    pub(super) async fn dial(address: &str) -> Result<TcpStream, KafkaError> {
         let unreachable = |source| KafkaError::Unreachable { address: address.to_owned(), source };
         let connected = tokio::time::timeout(CONNECT_WITHIN, TcpStream::connect(address)).await;
         let stream =
             connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(unreachable)?;
         stream.set_nodelay(true).map_err(unreachable)?;
+        Ok(stream)
+    }
+
+    /// Agrees on versions with a broker.
+    pub(super) async fn begin(
+        address: &str,
+        stream: Box<dyn Transport>,
+        protocol: &'static str,
+    ) -> Result<Self, KafkaError> {
         let versions = BTreeMap::from([(
             ApiVersionsRequest::KEY,
             (ApiVersionsRequest::LOWEST, ApiVersionsRequest::HIGHEST),
         )]);
-        let address = address.to_owned();
-        let mut connection = Self { address, stream, versions, transactions: 0, requests: 0 };
+        let mut connection = Self {
+            address: address.to_owned(),
+            stream,
+            versions,
+            transactions: 0,
+            requests: 0,
+            protocol,
+            is_proven: false,
+            end: None,
+        };
         let request = ApiVersionsRequest::default()
             .with_client_software_name(StrBytes::from_static_str(CLIENT_ID))
             .with_client_software_version(StrBytes::from_static_str(env!("CARGO_PKG_VERSION")));
@@ -113,6 +154,18 @@ impl Connection {
 
     pub(super) fn transactions(&self) -> i16 {
         self.transactions
+    }
+
+    /// The login ends after this time.
+    #[cfg(feature = "tls")]
+    pub(super) fn end_after(&mut self, lifetime: Option<std::time::Duration>) {
+        // A request that is sent before the end is answered, also behind it.
+        self.end = lifetime.map(|lifetime| Instant::now() + lifetime.mul_f64(0.85));
+    }
+
+    /// Whether another request may be sent.
+    pub(super) fn is_usable(&self) -> bool {
+        self.end.is_none_or(|end| Instant::now() < end)
     }
 
     /// Sends a request and waits for its answer. After an error, or if it is dropped before, the connection must not be
@@ -134,17 +187,30 @@ impl Connection {
         self.requests = self.requests.wrapping_add(1);
         let message =
             encode(request, version, self.requests).map_err(|reason| self.protocol(R::NAME, reason))?;
-        let exchange = exchange(&mut self.stream, &message);
+        let exchange = exchange(&mut *self.stream, &message, !self.is_proven);
         let answer = tokio::time::timeout(ANSWER_WITHIN + wait, exchange).await;
         let answer = answer.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
-        let mut answer =
-            answer.map_err(|source| KafkaError::Disconnected { address: self.address.clone(), source })?;
+        let mut answer = answer.map_err(|source| self.lost(source))?;
+        // These are answered whatever the listener expects of the client.
+        self.is_proven |= ![ApiVersionsRequest::KEY, SaslHandshakeRequest::KEY].contains(&R::KEY);
         let header = ResponseHeader::decode(&mut answer, R::Response::header_version(version))
             .map_err(|error| self.protocol(R::NAME, error.to_string()))?;
         if header.correlation_id != self.requests {
             return Err(self.protocol(R::NAME, "it is the answer to another request".to_owned()));
         }
         R::Response::decode(&mut answer, version).map_err(|error| self.protocol(R::NAME, error.to_string()))
+    }
+
+    fn lost(&self, source: io::Error) -> KafkaError {
+        let address = self.address.clone();
+        match source.kind() {
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
+                if !self.is_proven =>
+            {
+                KafkaError::Closed { address, protocol: self.protocol }
+            }
+            _ => KafkaError::Disconnected { address, source },
+        }
     }
 
     fn protocol(&self, api: &'static str, reason: String) -> KafkaError {
@@ -166,9 +232,14 @@ fn encode<R: Api>(request: &R, version: i16, number: i32) -> Result<Bytes, Strin
     Ok(message.freeze())
 }
 
-async fn exchange(stream: &mut TcpStream, message: &[u8]) -> io::Result<Bytes> {
+async fn exchange(stream: &mut dyn Transport, message: &[u8], is_new: bool) -> io::Result<Bytes> {
     stream.write_all(message).await?;
-    let length = usize::try_from(stream.read_i32().await?).ok().filter(|length| *length <= MAX_ANSWER_BYTES);
+    stream.flush().await?;
+    let length = stream.read_i32().await?;
+    if is_new && length >> 16 == TLS_ALERT {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    let length = usize::try_from(length).ok().filter(|length| *length <= MAX_ANSWER_BYTES);
     let length =
         length.ok_or_else(|| io::Error::other("the length of the answer is impossible: is it Kafka?"))?;
     let mut answer = BytesMut::with_capacity(length.min(1 << 20));

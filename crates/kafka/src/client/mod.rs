@@ -6,13 +6,21 @@
 //! was given up.
 //!
 //! Reading order: this file (what can be asked), `connection`, `cluster` (who is asked), `offsets`, `fetch`,
-//! `produce`.
+//! `produce`; and `session` with `scram` (TLS and logins).
 
 mod cluster;
 mod connection;
 mod fetch;
 mod offsets;
 mod produce;
+#[cfg(feature = "tls")]
+mod scram;
+#[cfg(feature = "tls")]
+mod session;
+
+#[cfg(test)]
+#[cfg(feature = "tls")]
+mod tests;
 
 use crate::batch::Aborted;
 use crate::sink::WriterName;
@@ -323,6 +331,41 @@ pub enum KafkaError {
         /// The reason.
         source: io::Error,
     },
+    /// A new connection was closed at its first request.
+    #[error(
+        "the broker at {address} closes the connection at its first request; if it does so again, this port expects another \
+         security.protocol than {protocol}: correct the port, or the security of the source or sink"
+    )]
+    Closed {
+        /// The broker.
+        address: String,
+        /// What the client speaks.
+        protocol: &'static str,
+    },
+    /// The connection cannot be made safe.
+    #[error("cannot make a connection with TLS to the broker at {address}: {reason}")]
+    Tls {
+        /// The broker.
+        address: String,
+        /// The reason.
+        reason: String,
+    },
+    /// The broker refuses the login.
+    #[error("the broker at {address} refuses the login of user {user} by {mechanism}: {reason}")]
+    Login {
+        /// The broker.
+        address: String,
+        /// The user.
+        user: String,
+        /// The mechanism.
+        mechanism: &'static str,
+        /// The reason.
+        reason: String,
+    },
+    /// The properties of the connections' security cannot be used.
+    #[cfg(feature = "tls")]
+    #[error(transparent)]
+    Security(#[from] crate::security::SecurityError),
     /// No address is given.
     #[error("no address of a broker is given: name at least one as host:port")]
     NoAddress,
@@ -414,7 +457,10 @@ impl KafkaError {
     /// Whether the same request may succeed later without anybody's help.
     pub(crate) fn may_pass(&self) -> bool {
         match self {
-            Self::Unreachable { .. } | Self::Disconnected { .. } | Self::Protocol { .. } => true,
+            Self::Unreachable { .. }
+            | Self::Disconnected { .. }
+            | Self::Closed { .. }
+            | Self::Protocol { .. } => true,
             Self::Refused { error, .. } => may_pass(*error),
             _ => false,
         }
@@ -434,6 +480,12 @@ fn refusal(step: &'static str, subject: String, error: ResponseError) -> KafkaEr
 impl KafkaClient {
     pub(crate) fn new(bootstrap: &str) -> Self {
         Self { system: format!("kafka://{bootstrap}"), cluster: Cluster::new(bootstrap) }
+    }
+
+    /// A client of the same brokers, whose connections are secured.
+    #[cfg(feature = "tls")]
+    pub(crate) fn secured(&self, security: crate::security::KafkaSecurity) -> Self {
+        Self { system: self.system.clone(), cluster: self.cluster.secured(security) }
     }
 
     /// The leader of a partition, if it is known.

@@ -178,6 +178,14 @@ impl<T, S: Serializer<T>> KafkaSink<T, S> {
         Self { client, serializer, settings: Settings::default(), item: PhantomData }
     }
 
+    /// How connections to the brokers are secured. They are not by default. With the feature `tls`.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn security(mut self, security: crate::KafkaSecurity) -> Self {
+        self.client = Arc::new(self.client.secured(security));
+        self
+    }
+
     /// Sets or changes fields of each record behind its serializer: key, headers, timestamp, topic, partition.
     #[must_use]
     pub fn with_record<F>(self, set: F) -> KafkaSink<T, WithRecord<S, F>>

@@ -146,6 +146,14 @@ impl<D: Deserializer> KafkaSource<D> {
         Self { client: Arc::new(KafkaClient::new(bootstrap)), deserializer, settings }
     }
 
+    /// How connections to the brokers are secured. They are not by default. With the feature `tls`.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn security(mut self, security: crate::KafkaSecurity) -> Self {
+        self.client = Arc::new(self.client.secured(security));
+        self
+    }
+
     /// Where partitions are read from that exist when the job is started for the first time. Those that are found later
     /// are read from their first record on, so that nothing is missed.
     #[must_use]

@@ -4,7 +4,7 @@ use crate::deadly::Deadly;
 use crate::server::pause;
 use reflow::connectors::{FileSink, Lines};
 use reflow::kafka::{
-    Compression, KafkaSink, KafkaSource, LostTransaction, OffsetsInitializer, ProducerRecord,
+    Compression, KafkaSecurity, KafkaSink, KafkaSource, LostTransaction, OffsetsInitializer, ProducerRecord,
 };
 use reflow::{JobResult, StreamEnv, clap};
 use std::collections::BTreeMap;
@@ -45,6 +45,9 @@ pub(crate) struct Options {
     /// Goes on if a transaction is lost.
     #[arg(long)]
     skip_lost: bool,
+    /// A file of Kafka's properties, by which the connections are secured.
+    #[arg(long)]
+    security: Option<PathBuf>,
     /// Ends at the offsets that are the last at its start.
     #[arg(long)]
     bounded: bool,
@@ -54,6 +57,11 @@ pub(crate) fn job(env: &mut StreamEnv, options: Options) -> JobResult {
     let source = KafkaSource::pattern(&options.bootstrap, &options.topics, reflow::kafka::Text)
         .group_id(options.group)
         .partition_discovery(Some(Duration::from_millis(500)));
+    let security = options.security.map(KafkaSecurity::from_file);
+    let source = match &security {
+        Some(security) => source.security(security.clone()),
+        None => source,
+    };
     let source = if options.bounded { source.bounded(OffsetsInitializer::Latest) } else { source };
     let lines = env.source("lines", source);
     if let Some(output) = options.output {
@@ -71,6 +79,10 @@ pub(crate) fn job(env: &mut StreamEnv, options: Options) -> JobResult {
         .transaction_timeout(Duration::from_millis(options.transaction_timeout_ms))
         .on_lost_transaction(lost)
         .compression(Compression::Lz4);
+    let sink = match security {
+        Some(security) => sink.security(security),
+        None => sink,
+    };
     // Each line comes once, so a count of 2 is that of one that was read again with the state behind it.
     let counted = lines.map(|line| (line, 1u32)).key_by(|(line, _)| line.clone());
     let counted = counted.reduce(|(line, count), _| (line, count + 1));

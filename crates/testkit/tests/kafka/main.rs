@@ -10,6 +10,7 @@ mod deadly;
 #[path = "../../../../examples/12_kafka.rs"]
 mod example;
 mod job;
+mod secured;
 mod server;
 mod writing;
 
@@ -34,7 +35,10 @@ fn main() -> ExitCode {
                 println!("no test was run: {LIBRARIES} is not set; `cargo xtask kafka` runs them with Kafka");
                 return ExitCode::SUCCESS;
             };
-            let mut kafka = Kafka::start(Path::new(&libraries));
+            let libraries = Path::new(&libraries);
+            secured::a_job_reads_and_writes_by_tls_and_logins(libraries);
+            println!("test a_job_reads_and_writes_by_tls_and_logins ... ok");
+            let mut kafka = Kafka::start(libraries);
             a_bounded_job_reads_each_codec(&kafka);
             println!("test a_bounded_job_reads_each_codec ... ok");
             each_record_is_read_once_while_job_topic_and_broker_change(&mut kafka);
@@ -59,11 +63,11 @@ fn start(kafka: &Kafka, topics: &str, output: &Path, more: &[&str]) -> Job {
     Job::start(&[], &[&arguments[..], more].concat())
 }
 
-fn numbered(prefix: &str, count: u64) -> impl Iterator<Item = String> {
+pub(crate) fn numbered(prefix: &str, count: u64) -> impl Iterator<Item = String> {
     (0..count).map(move |number| format!("{prefix} {number} {}", "-".repeat(number as usize % 100)))
 }
 
-fn once(lines: impl IntoIterator<Item = String>) -> BTreeMap<String, u32> {
+pub(crate) fn once(lines: impl IntoIterator<Item = String>) -> BTreeMap<String, u32> {
     lines.into_iter().map(|line| (line, 1)).collect()
 }
 

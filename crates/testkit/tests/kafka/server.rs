@@ -25,14 +25,21 @@ pub(crate) struct Kafka {
 
 impl Kafka {
     pub(crate) fn start(libraries: &Path) -> Self {
+        Self::start_with(libraries, |_| String::new())
+    }
+
+    /// Starts a broker with more properties, which may use the two ports behind the controller's.
+    pub(crate) fn start_with(libraries: &Path, properties: impl FnOnce(u16) -> String) -> Self {
         let data = tempfile::tempdir().unwrap();
+        let is_free = |port| TcpListener::bind(("127.0.0.1", port)).is_ok();
         // The port behind it is the controller's.
         let port = loop {
             let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-            if TcpListener::bind(("127.0.0.1", port.saturating_add(1))).is_ok() {
+            if (1..4).all(|offset| is_free(port.saturating_add(offset))) {
                 break port;
             }
         };
+        std::fs::write(data.path().join("more.properties"), properties(port)).unwrap();
         let process = run(libraries, data.path(), port);
         let mut kafka = Self { libraries: libraries.to_owned(), data, port, process };
         kafka.wait();
@@ -41,6 +48,11 @@ impl Kafka {
 
     pub(crate) fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    /// The address of the listener at a port behind the first one.
+    pub(crate) fn listener(&self, host: &str, offset: u16) -> String {
+        format!("{host}:{}", self.port + offset)
     }
 
     pub(crate) fn kill(&mut self) {
@@ -100,6 +112,14 @@ impl Kafka {
 
     pub(crate) fn topic(&self, arguments: &[&str]) {
         self.tool("org.apache.kafka.tools.TopicCommand", arguments, []);
+    }
+
+    /// Creates a user with a password for a mechanism of SCRAM.
+    pub(crate) fn user(&self, name: &str, mechanism: &str, password: &str) {
+        let password = format!("{mechanism}=[password={password}]");
+        let arguments =
+            ["--alter", "--add-config", &password, "--entity-type", "users", "--entity-name", name];
+        self.tool("kafka.admin.ConfigCommand", &arguments, []);
     }
 
     /// Writes lines to a topic, compressed, by Kafka's console producer.

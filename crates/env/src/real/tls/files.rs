@@ -30,6 +30,11 @@ pub enum TlsError {
         /// Why.
         cause: String,
     },
+    /// This machine has no list of authorities that it trusts.
+    #[error(
+        "this machine has no list of trusted authorities{0}: install its package ca-certificates, or name a file"
+    )]
+    NoAuthorities(String),
     /// The files do not fit each other.
     #[error("{} and {} cannot be used together: {cause}", .certificate.display(), .key.display())]
     Mismatch {
@@ -208,6 +213,19 @@ pub(super) fn authorities(ca: &Path) -> Result<Arc<RootCertStore>, TlsError> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(WHAT, ca)? {
         roots.add(certificate).map_err(|error| unreadable(WHAT, ca, &error))?;
+    }
+    Ok(Arc::new(roots))
+}
+
+/// The authorities that this machine trusts.
+pub(super) fn system_authorities() -> Result<Arc<RootCertStore>, TlsError> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    // Some systems have certificates among them that rustls cannot read.
+    roots.add_parsable_certificates(found.certs);
+    if roots.is_empty() {
+        let cause = found.errors.first().map(|error| format!(" ({error})"));
+        return Err(TlsError::NoAuthorities(cause.unwrap_or_default()));
     }
     Ok(Arc::new(roots))
 }
