@@ -26,13 +26,18 @@ async function serveBeside(directory, cluster) {
     } catch {}
     const chunks = [];
     for await (const chunk of request) chunks.push(chunk);
-    const answer = await fetch(cluster.url + request.url, {
-      method: request.method,
-      headers: { "content-type": request.headers["content-type"] ?? "application/json" },
-      body: chunks.length > 0 ? Buffer.concat(chunks) : undefined,
-    });
-    const body = Buffer.from(await answer.arrayBuffer());
-    response.writeHead(answer.status, { "content-type": answer.headers.get("content-type") ?? "" }).end(body);
+    try {
+      const answer = await fetch(cluster.url + request.url, {
+        method: request.method,
+        headers: { "content-type": request.headers["content-type"] ?? "application/json" },
+        body: chunks.length > 0 ? Buffer.concat(chunks) : undefined,
+      });
+      const body = Buffer.from(await answer.arrayBuffer());
+      response.writeHead(answer.status, { "content-type": answer.headers.get("content-type") ?? "" }).end(body);
+    } catch {
+      // The job has ended, and the page still asks.
+      response.writeHead(502).end();
+    }
   });
   await new Promise((listens) => server.listen(0, "127.0.0.1", listens));
   return { url: `http://127.0.0.1:${server.address().port}`, stop: () => server.close() };
