@@ -53,7 +53,11 @@ impl Autoscaler {
     pub(crate) fn provisioned(&mut self, now: Instant, report: Report) {
         let ProvisioningView { status, events } = &mut self.provisioning;
         *status = report.status;
-        events.extend(report.events.into_iter().map(|text| (now.as_millis(), text)));
+        for text in report.events {
+            // Each has a time of its own, by which the time line tells it from others.
+            let after_last = events.last().map_or(i64::MIN, |(at_ms, _)| at_ms + 1);
+            events.push((now.as_millis().max(after_last), text));
+        }
         events.drain(..events.len().saturating_sub(KEPT_DECISIONS));
     }
 
@@ -236,4 +240,21 @@ fn observe(view: &View<'_>, metrics: &Metrics, members: &Members) -> Option<Obse
         slots_per_task_manager: slots_of_one(members),
         memory_per_slot: memory.min(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_of_one_report_have_times_of_their_own() {
+        let config = Config::from_pairs([("job.autoscaler.enabled", "true")]).unwrap();
+        let mut autoscaler = Autoscaler::new(&config, Instant(0)).unwrap();
+        let report = || Report { status: None, events: vec!["a".to_owned(), "b".to_owned()] };
+        let now = Instant(0) + Duration::from_millis(5);
+        autoscaler.provisioned(now, report());
+        autoscaler.provisioned(now, report());
+        let times = autoscaler.view().provisioning.events.into_iter().map(|(at_ms, _)| at_ms);
+        assert_eq!(times.collect::<Vec<_>>(), [5, 6, 7, 8]);
+    }
 }

@@ -41,7 +41,7 @@ fn the_autoscaler_scales_a_deployment_and_yields_to_others() {
     logged("the component `autoscaler` of the manifests has this Role");
     d.wait_for_parallelism(1);
     plane.grant_scaling(NAMESPACE, DEPLOYMENT);
-    logged("the number of replicas of deployment/tm can be changed again");
+    logged("the number of replicas of deployment/tm can be read again");
     wait_for_replicas(&plane, 2);
     d.run("./bin/taskmanager.sh start");
 

@@ -67,6 +67,7 @@ struct ScaleUp {
 ///   `scale-up.grace-period`.
 /// - The parallelism stays within the bounds of the user, of the options, and of what the state fits in; the user's win over
 ///   the options', and both over the need for memory.
+/// - No slots are added beyond those of `task-managers.max`, unless one of these bounds asks for them.
 pub struct Policy {
     settings: Settings,
     /// Of the subtasks that run now, oldest first, no older than the window.
@@ -168,7 +169,7 @@ impl Policy {
         if self.target.len() != self.actual.len() || self.follows(now) || !self.settings.scaling {
             self.target.clone_from(&self.actual);
         }
-        let range = self.range(&observation);
+        let (range, capacity) = (self.range(&observation), self.capacity(&observation));
         self.observations.push_back((now, observation.clone()));
         self.forget(now);
         let first = self.observations.front().filter(|(at, _)| *at + self.settings.window / 2 <= now);
@@ -184,7 +185,7 @@ impl Policy {
         let demand = Demand { at: now, ..demand };
         self.known_since.get_or_insert(now);
         self.demands.push_back(demand.clone());
-        let wanted = self.decide(now, &demand, &range);
+        let wanted = self.decide(now, &demand, &range, capacity);
         self.show(&demand);
         let decision = match wanted {
             Ok((wanted, reason)) => self.adopt(now, wanted, reason, &demand),
@@ -227,6 +228,7 @@ impl Policy {
         now: Instant,
         demand: &Demand,
         range: &[(u32, u32)],
+        capacity: u32,
     ) -> Result<(Vec<u32>, String), Unchanged> {
         if let Some(left) = left(now, self.changed_at, self.settings.stabilization) {
             let text = format!("measuring for {left} s more after the last change");
@@ -264,13 +266,18 @@ impl Policy {
                     to_slots((peak[group] / settings.target).max(least)).clamp(lower, target.max(lower));
             }
         }
-        let (from, to): (u32, u32) = (self.target.iter().sum(), wanted.iter().sum());
+        let from: u32 = self.target.iter().sum();
         if wanted.iter().zip(&self.target).any(|(wanted, target)| wanted > target) {
-            // A change of the whole: what is given up in one group at the same time waits.
-            let wanted: Vec<u32> = wanted.iter().zip(&self.target).map(|(a, b)| *a.max(b)).collect();
-            self.check_effect(now, demand)?;
-            return Ok((wanted.clone(), self.explain(from, wanted.iter().sum(), demand)));
+            // A change of the whole: what is given up in one group at the same time waits, unless no slots can be added.
+            let raised = raised(&self.target, &wanted, &now_busy, capacity);
+            if raised != self.target {
+                self.check_effect(now, demand)?;
+                return Ok((raised.clone(), self.explain(from, raised.iter().sum(), demand)));
+            }
+            wanted = wanted.iter().zip(&self.target).map(|(a, b)| *a.min(b)).collect();
+            capped = true;
         }
+        let to: u32 = wanted.iter().sum();
         if to == from {
             let text = if capped {
                 "more slots would help, but the bounds do not allow them"
@@ -374,6 +381,12 @@ impl Policy {
         range
     }
 
+    /// The slots of the most TaskManagers that there may be.
+    fn capacity(&self, observation: &Observation) -> u32 {
+        let Settings { min_task_managers, max_task_managers, .. } = self.settings;
+        max_task_managers.max(min_task_managers).saturating_mul(observation.slots_per_task_manager.max(1))
+    }
+
     /// Shows what the target, or the advice, means for vertices and TaskManagers.
     fn assess(&mut self, observation: &Observation) {
         let wanted =
@@ -435,6 +448,20 @@ fn slots(observation: &Observation) -> Vec<u32> {
         slots[vertex.group] = slots[vertex.group].max(vertex.parallelism);
     }
     slots
+}
+
+/// The slots by group after those of `wanted` are added to `target` one by one, each to the group that is busiest then, until
+/// there are `capacity` of them. None is taken away.
+pub(super) fn raised(target: &[u32], wanted: &[u32], busy: &[f64], capacity: u32) -> Vec<u32> {
+    let mut raised = target.to_vec();
+    let room = capacity.saturating_sub(target.iter().sum());
+    for _ in 0..room {
+        let share = |group: &usize| busy[*group] / f64::from(raised[*group].max(1));
+        let short = (0..raised.len()).filter(|group| raised[*group] < wanted[*group]);
+        let Some(group) = short.max_by(|a, b| share(a).total_cmp(&share(b))) else { break };
+        raised[group] += 1;
+    }
+    raised
 }
 
 /// A number of slots that suffices.

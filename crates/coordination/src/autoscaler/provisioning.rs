@@ -90,6 +90,15 @@ pub enum Request {
     Change,
 }
 
+impl Request {
+    fn done(self) -> &'static str {
+        match self {
+            Self::Look => "read",
+            Self::Change => "changed",
+        }
+    }
+}
+
 /// News for users.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
@@ -111,6 +120,7 @@ struct Overruled {
 /// A request that has failed, again and again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Failing {
+    request: Request,
     times: u32,
     retry_at: Instant,
     text: String,
@@ -172,8 +182,11 @@ impl Provisioning {
         }
         self.settled = Some(number);
         let change = self.change(now, number, desired);
-        if change.is_none() {
-            self.works();
+        match self.failing.as_ref().map(|failing| failing.request) {
+            Some(Request::Look) => self.works(),
+            // Nothing is to be changed any more. Whether it could be is not known.
+            Some(Request::Change) if change.is_none() => self.failing = None,
+            Some(Request::Change) | None => {}
         }
         self.update_status(now);
         change
@@ -227,18 +240,14 @@ impl Provisioning {
 
     /// A request has failed. If it was a change, it may have been carried out all the same, or in part.
     pub fn failed(&mut self, now: Instant, request: Request, error: &str) {
-        let done = match request {
-            Request::Look => "read",
-            Request::Change => "changed",
-        };
-        let text = format!("the number of {} cannot be {done}: {error}", self.rules.counted);
+        let text = format!("the number of {} cannot be {}: {error}", self.rules.counted, request.done());
         let times = self.failing.as_ref().map_or(0, |failing| failing.times);
         if self.failing.as_ref().is_none_or(|failing| failing.text != text) {
             self.report.events.push(text.clone());
         }
         let (first, most) = self.rules.retries;
         let retry_at = now + first.saturating_mul(1 << times.min(MAX_DOUBLINGS)).min(most);
-        self.failing = Some(Failing { times: times + 1, retry_at, text });
+        self.failing = Some(Failing { request, times: times + 1, retry_at, text });
         if request == Request::Change {
             self.settled = None;
         }
@@ -246,8 +255,9 @@ impl Provisioning {
     }
 
     fn works(&mut self) {
-        if self.failing.take().is_some() {
-            self.report.events.push(format!("the number of {} can be changed again", self.rules.counted));
+        if let Some(Failing { request, .. }) = self.failing.take() {
+            let text = format!("the number of {} can be {} again", self.rules.counted, request.done());
+            self.report.events.push(text);
         }
     }
 

@@ -219,7 +219,7 @@ fn a_server_that_is_away_is_asked_after_longer_and_longer_pauses() {
     world.broken = None;
     world.pass(30);
     assert_eq!((world.number, world.status), (3, None));
-    assert_eq!(world.events[1..], ["the number of replicas of deployment/x can be changed again"]);
+    assert_eq!(world.events[1..], ["the number of replicas of deployment/x can be read again"]);
 }
 
 #[test]
@@ -250,6 +250,22 @@ fn a_missing_right_to_change_is_reported_once() {
     world.broken = None;
     world.pass(30);
     assert_eq!((world.number, world.events.len()), (3, 3));
+}
+
+/// A look that works says nothing of changes.
+#[test]
+fn a_change_that_has_failed_and_is_not_needed_any_more_is_not_reported_as_possible() {
+    for (number, desired, status) in [(3, 3, None), (0, 3, Some("0 replicas of deployment/x: nothing"))] {
+        let mut world = World::replicas(1, 3);
+        world.broken = Some((Request::Change, "no right to update"));
+        world.pass(1);
+        (world.number, world.desired) = (number, desired);
+        world.pass(30);
+        assert_eq!(world.events.len(), 1, "{:?}", world.events);
+        assert!(world.events[0].ends_with("cannot be changed: no right to update"), "{:?}", world.events);
+        assert_eq!(world.status.is_some(), status.is_some(), "{:?}", world.status);
+        assert!(world.status.unwrap_or_default().starts_with(status.unwrap_or_default()));
+    }
 }
 
 #[test]

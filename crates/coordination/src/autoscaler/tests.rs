@@ -1,5 +1,6 @@
 //! The autoscaler on load traces, with a job that has a source and a keyed vertex in each slot.
 
+use super::policy::raised;
 use super::*;
 use crate::event::ParallelismBounds;
 use reflow_types::{Instant, VertexId};
@@ -202,6 +203,29 @@ fn the_bounds_of_the_user_hold_and_are_said() {
     let mut model = Model::new(Settings { max_parallelism: 2, ..Settings::default() }, 1);
     model.seconds(300, |_| 9000.0);
     assert_eq!(model.slots, 2);
+}
+
+#[test]
+fn no_slots_are_added_that_no_task_manager_may_have() {
+    let settings = Settings { max_task_managers: 2, ..Settings::default() };
+    let mut model = Model::new(settings.clone(), 1);
+    model.seconds(300, |_| 9000.0);
+    assert!(model.decisions.iter().all(|decision| decision.to <= 4), "{:#?}", model.decisions);
+    assert_eq!((model.slots, model.policy.assessment().task_managers), (4, Some(2)));
+    assert!(model.policy.assessment().status.contains("bounds"), "{}", model.policy.assessment().status);
+
+    // What there is already is not taken away.
+    let mut model = Model::new(settings, 6);
+    model.seconds(300, |_| 9000.0);
+    assert_eq!((model.slots, model.decisions.len()), (6, 0), "{:#?}", model.decisions);
+}
+
+#[test]
+fn the_last_slots_go_to_the_busiest_groups() {
+    assert_eq!(raised(&[1, 2], &[4, 8], &[4.0, 8.0], 100), [4, 8]);
+    assert_eq!(raised(&[1, 2], &[4, 8], &[4.0, 8.0], 6), [2, 4]);
+    assert_eq!(raised(&[1, 2], &[1, 8], &[4.0, 8.0], 4), [1, 3]);
+    assert_eq!(raised(&[3, 2], &[2, 8], &[1.0, 8.0], 4), [3, 2], "there is no room");
 }
 
 #[test]
