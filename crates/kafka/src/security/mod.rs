@@ -34,7 +34,7 @@ use std::sync::Arc;
 /// let from_file = KafkaSecurity::from_file("/etc/kafka/client.properties");
 /// let orders = KafkaSource::text("broker:9093", ["orders"]).security(from_file);
 ///
-/// let password = std::env::var("KAFKA_PASSWORD").unwrap_or_default();
+/// let password = std::env::var("KAFKA_PASSWORD").expect("it is set");
 /// let security = KafkaSecurity::from_properties([
 ///     ("security.protocol", "SASL_SSL"),
 ///     ("sasl.mechanism", "SCRAM-SHA-512"),
@@ -305,9 +305,11 @@ impl Login {
             value.ok_or(SecurityError::Missing { name, advice })
         };
         let (user, password) = (field("username", "sasl.username")?, field("password", "sasl.password")?);
-        match options.into_keys().next() {
-            Some(option) => Err(wrong(JAAS, format!("its option {option} is not supported"))),
-            None => Ok(Self { mechanism, user, password }),
+        // Its name is not told: if the password is not quoted, or has a quote, it may be a part of that.
+        if !options.is_empty() {
+            let reason = "it has another option than username and password: remove it, or write \\\" for a quote in the password";
+            return Err(wrong(JAAS, reason));
         }
+        Ok(Self { mechanism, user, password })
     }
 }
