@@ -92,8 +92,17 @@ impl Executor {
             return;
         }
         let runs = self.running.as_ref().is_some_and(|running| running.attempt == attempt);
-        if !runs && (self.running.is_some() || self.fence.has_passed(attempt)) {
+        if !runs && self.running.is_some() {
             debug!(%attempt, "regions of an attempt that does not run here are not deployed");
+            return;
+        }
+        if !runs && self.fence.has_passed(attempt) {
+            // The next leader has adopted an attempt that is older than one which another leader has deployed here and nowhere
+            // else. Messages of that one count as late here, so the region would wait for them without end.
+            let reason = format!(
+                "regions of attempt {attempt} are to run here, where a later one has run: another executor takes its place"
+            );
+            out.push(Output::Exit { code: 1, reason });
             return;
         }
         info!(%attempt, regions = ?restart.regions, "deploying regions");
