@@ -195,6 +195,17 @@ fn splits_that_are_not_in_the_checkpoint_must_be_known_to_the_enumerator() {
     assert_eq!((next.attempt.epoch, next.checkpoint), (LeaderEpoch(2), Some(CheckpointId(1))));
 }
 
+/// It would need all memory to keep them.
+#[test]
+fn a_report_of_impossible_requests_for_splits_restarts_the_job() {
+    let (store, start, deployment) = lost();
+    let mut nonsense = report(&deployment);
+    nonsense.readers[0].requests = u64::MAX;
+    let (_, _, of_executor) = next(store, &start, nonsense);
+    let canceled = |message: &ToExecutor| matches!(message, ToExecutor::CancelAttempt { .. });
+    assert!(of_executor.iter().any(canceled), "{of_executor:?}");
+}
+
 #[test]
 fn executors_of_another_build_or_leadership_are_not_kept() {
     let (store, start, deployment) = lost();

@@ -162,6 +162,7 @@ impl Desk<'_> {
 
     /// Begins to delete a savepoint. It need not be one of this job.
     fn dispose(&mut self, directory: &str, out: &mut Vec<Output>) -> Result<Reply, CommandError> {
+        let directory = directory.trim_end_matches('/');
         let directory = directory.strip_suffix("/_metadata").unwrap_or(directory).trim_end_matches('/');
         let name = directory.rsplit('/').next().unwrap_or_default();
         if !is_absolute(directory) || ["", ".", ".."].contains(&name) {

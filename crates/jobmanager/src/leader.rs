@@ -298,6 +298,9 @@ impl Leader {
         let Some(Answer::Store(result)) = self.enumerators.answered(now, ticket, answer) else {
             return self.settle(now, out);
         };
+        if !matches!(result, Err(StoreError::Failed { .. })) {
+            self.storage_answered_at = now;
+        }
         if let Some(stored) = self.declarations.stored(ticket, &result, &mut self.authority, out) {
             self.schedule_deletion(stored.obsolete);
             if let (Some(_), Some(autoscaler)) = (&stored.event, &mut self.autoscaler) {

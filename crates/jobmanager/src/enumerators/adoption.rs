@@ -24,6 +24,9 @@ pub(crate) struct Readers<'a> {
     pub(crate) states: &'a [(String, Bytes)],
 }
 
+/// The most requests for splits that a reader can have sent and the last leader cannot have answered.
+const MAX_REQUESTS: u64 = 10_000;
+
 impl Enumerators {
     /// Continues an attempt.
     ///
@@ -70,6 +73,12 @@ impl Source {
             let is_new = |after: &Option<CheckpointId>| since.is_none() || *after >= since;
             for (_, split) in assigned.iter().filter(|(after, _)| is_new(after)) {
                 self.note_assigned(split)?;
+            }
+            if reader.requests > MAX_REQUESTS {
+                return Err(format!(
+                    "a reader of '{}' reports {} requests for splits, which cannot be",
+                    self.uid, reader.requests
+                ));
             }
             self.requests.extend((0..reader.requests).map(|_| reader.subtask));
             if reader.notified != SplitNotice::Nothing {

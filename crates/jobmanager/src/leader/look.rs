@@ -60,7 +60,7 @@ impl Look {
 }
 
 impl Leader {
-    /// Whether storage answers the checks for a later leadership, which are made every few seconds.
+    /// Whether storage answers. It is asked at least every few seconds, whether there is a later leadership.
     pub(crate) fn storage_answers(&self, now: Instant) -> bool {
         now < self.storage_answered_at + STORAGE_SILENT_AFTER
     }
@@ -77,9 +77,6 @@ impl Leader {
     pub(super) fn looked(&mut self, now: Instant, answer: &StoreResult, out: &mut Vec<Output>) {
         let next = Look::At(now + self.look_interval());
         let look = std::mem::replace(&mut self.look, next);
-        if answer.is_ok() {
-            self.storage_answered_at = now;
-        }
         // The recording of the end has its own check, and a JobManager that starts after the mark does not depose
         // this one.
         if self.end.is_some() {
