@@ -2,7 +2,8 @@
 //!
 //! It has one `Lease`. As the real one, it refuses a write if the object has changed since the client has seen it. The real client
 //! (`crates/kubernetes/src/lease.rs`) sends several messages for a request; here a request is one, which arrives late, or not at
-//! all, or twice ([`calls`](crate::world)).
+//! all, or twice ([`calls`](crate::world)). What a client has seen is kept here, so, other than with the real one, an observation
+//! whose answer is lost counts as seen.
 
 use crate::chaos::Meddling;
 use crate::world::{Storage, System, Time, World};
@@ -35,12 +36,12 @@ struct Connection {
     candidate: Candidate,
     /// The version that the client has read or written last.
     seen: u64,
-    /// The number of the last request to hold the lease that was carried out.
-    held: u64,
+    /// The number of the last request that has written the lease.
+    written: u64,
 }
 
-/// A request, numbered in the order in which its client has made them: a request to hold the lease that comes after a later one
-/// must not undo that.
+/// A request, numbered in the order in which its client has made them. One that comes late, or for the second time, must not undo
+/// a later one: the real client's is refused then, because it names an older version.
 #[derive(Debug)]
 struct Numbered {
     number: u64,
@@ -75,7 +76,7 @@ pub(super) fn connect(
 ) -> LeaseCalls {
     let client = Arc::new(UnusedClient { system: format!("lease of {identity}") });
     let candidate = Candidate { identity: identity.to_owned(), duration };
-    let connection = Connection { server: Rc::clone(server), candidate, seen: 0, held: 0 };
+    let connection = Connection { server: Rc::clone(server), candidate, seen: 0, written: 0 };
     world.add_system(&client.system, Box::new(connection));
     let made = AtomicU64::new(0);
     let make = move |request, time_limit| {
@@ -135,14 +136,17 @@ impl System for Connection {
                 self.seen = version;
                 LeaseAnswer::Observed(found)
             }
-            LeaseRequest::Acquire { .. } if self.seen != version => LeaseAnswer::Changed,
+            LeaseRequest::Acquire { .. } if self.seen != version || *number <= self.written => {
+                LeaseAnswer::Changed
+            }
             LeaseRequest::Acquire { program } => {
+                self.written = *number;
                 self.write(self.candidate.acquire(now, found.as_ref(), program), disk);
                 LeaseAnswer::Acquired
             }
-            LeaseRequest::Hold(_) if *number <= self.held => LeaseAnswer::Superseded,
+            LeaseRequest::Hold(_) if *number <= self.written => LeaseAnswer::Superseded,
             LeaseRequest::Hold(hold) => {
-                self.held = *number;
+                self.written = *number;
                 match self.candidate.hold(now, found.as_ref(), hold) {
                     Some(lease) => {
                         self.write(lease, disk);

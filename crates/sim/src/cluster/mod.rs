@@ -147,7 +147,7 @@ pub struct Cluster {
     /// When the cluster was left alone.
     calm: Option<Time>,
     liveness: Liveness,
-    /// When [`may_have_no_leader`](Self::may_have_no_leader) was the case last.
+    /// When [`has_no_able_leader`](Self::has_no_able_leader) was the case last.
     led_since: Time,
     /// The probability that a trouble is aimed at a phase of a live rescale.
     aim: f64,
@@ -398,7 +398,7 @@ impl Cluster {
         // What an ended job has left under way makes no progress.
         if let Some(calm) = self.calm.filter(|_| self.over.is_none()) {
             self.liveness.progress(now, self.probe.reached() + self.checker.committed);
-            if self.has_standby() && self.may_have_no_leader() {
+            if self.has_standby() && self.has_no_able_leader() {
                 self.led_since = now;
             }
             // Checkpoints of a deposed JobManager make no progress.

@@ -76,9 +76,16 @@ impl Cluster {
         Some(lease_server::connect(&mut self.world, &self.lease_server, &identity, duration))
     }
 
-    /// Whether both JobManagers may be frozen or cut off from TaskManagers, which lasts for up to two minutes.
-    pub(super) fn may_have_no_leader(&self) -> bool {
-        self.world.has_partitions() || self.leaders.iter().any(|leader| !self.world.is_awake(leader.id))
+    /// Whether no JobManager can lead TaskManagers: the newest leader is frozen or cut off from one of them, for up to two
+    /// minutes. The other JobManager may be so, too, and no third one starts.
+    pub(super) fn has_no_able_leader(&self) -> bool {
+        let newest =
+            self.leaders.iter().filter(|leader| leader.epoch.is_some()).max_by_key(|leader| leader.order);
+        newest.is_none_or(|newest| {
+            let (host, world) = (self.world.host(newest.id), &self.world);
+            let mut hosts = self.task_managers.iter().map(|task_manager| world.host(*task_manager));
+            !world.is_awake(newest.id) || hosts.any(|other| world.are_cut_off(host, other))
+        })
     }
 
     /// Whether not exactly one JobManager leads, or may lead soon.

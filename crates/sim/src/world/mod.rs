@@ -246,9 +246,9 @@ impl World {
         self.processes[id.0].body.as_ref().is_some_and(|body| body.frozen_until <= self.now)
     }
 
-    /// Whether some hosts cannot reach each other.
-    pub fn has_partitions(&self) -> bool {
-        self.network.has_partitions()
+    /// Whether nothing arrives from one of two hosts at the other.
+    pub fn are_cut_off(&self, a: &str, b: &str) -> bool {
+        self.network.are_cut_off(a, b)
     }
 
     /// Points a name at a host, for all hosts or only for `viewer`. Existing connections stay.

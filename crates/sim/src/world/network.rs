@@ -257,8 +257,11 @@ impl Network {
         self.links.iter_mut().filter(between).flat_map(|link| std::mem::take(&mut link.held)).collect()
     }
 
-    pub(super) fn has_partitions(&self) -> bool {
-        !self.partitions.is_empty()
+    /// Whether nothing arrives from one of two hosts at the other.
+    pub(super) fn are_cut_off(&self, a: &str, b: &str) -> bool {
+        [(a, b), (b, a)]
+            .iter()
+            .any(|(from, to)| self.partitions.contains(&((*from).to_owned(), (*to).to_owned())))
     }
 
     /// Whether nothing arrives at this end of a connection.
