@@ -7,6 +7,8 @@ use reflow_types::{KeyGroupSet, MaxParallelism};
 use reflow_view::{OperationStatus, RequestId};
 
 const SAVEPOINT: &str = "/s/savepoint-1-2";
+/// A symbolic link to it.
+const LINK: &str = "/s/latest";
 
 /// What a job `other` has written: a manifest that names these objects.
 fn manifest(format: StateFormat, objects: &[&str]) -> Bytes {
@@ -130,11 +132,14 @@ fn a_savepoint_that_the_job_started_from_is_needed_until_it_has_a_checkpoint() {
     let from =
         [REACTIVE, ("execution.checkpointing.dir", "/c"), ("execution.state-recovery.path", SAVEPOINT)];
     let mut store = store();
-    store.objects.insert(format!("{SAVEPOINT}/_metadata"), manifest(StateFormat::Savepoint, &[]));
+    for directory in [SAVEPOINT, LINK] {
+        store.objects.insert(format!("{directory}/_metadata"), manifest(StateFormat::Savepoint, &[]));
+    }
     let mut world = configured(store, StartMode::default(), &from);
     world.feed(Input::Start);
     let deployment = world.running();
     check_refused(&mut world, SAVEPOINT, "needs this savepoint");
+    check_refused(&mut world, LINK, "needs this savepoint");
     world.checkpoint(&deployment);
     let request = dispose(&mut world, SAVEPOINT);
     assert_eq!(status(&mut world, request), OperationStatus::SavepointDisposed);

@@ -18,7 +18,7 @@ use reflow_protocol::command::{CheckpointCommand, SnapshotKind};
 use reflow_protocol::deployment::Attempt;
 use reflow_protocol::report::{SnapshotTiming, SubtaskEvent, SubtaskReport};
 use reflow_protocol::snapshot::{AfterBarrier, StateFormat, SubtaskState};
-use reflow_types::{CheckpointId, Instant, SubtaskId, VertexId};
+use reflow_types::{CheckpointId, Instant, JobId, SubtaskId, VertexId};
 use std::collections::BTreeMap;
 
 /// The checkpoints of one job under one leadership.
@@ -367,11 +367,11 @@ impl Coordinator {
         self.retention.before_latest()
     }
 
-    /// Whether the job needs what is in a directory of this name, such as that of a savepoint: a retained checkpoint has objects
-    /// there, or the one under way is being written there.
-    pub fn needs_directory(&self, name: &str) -> bool {
+    /// Whether the job needs this savepoint of a job, in a directory of this name: it is retained, a retained checkpoint has
+    /// objects there, or the one under way is being written there.
+    pub fn needs_savepoint(&self, savepoint: (JobId, CheckpointId), name: &str) -> bool {
         let is_written = |pending: &Pending| pending.at.rsplit('/').next() == Some(name);
-        self.retention.needs_directory(name) || self.pending.as_ref().is_some_and(is_written)
+        self.retention.needs_savepoint(savepoint, name) || self.pending.as_ref().is_some_and(is_written)
     }
 
     /// [`latest`](Self::latest) and the checkpoints before it that have the very same state of a vertex, because its region

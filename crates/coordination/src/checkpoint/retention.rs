@@ -7,7 +7,7 @@
 
 use super::fallback::Older;
 use crate::manifest::Manifest;
-use reflow_types::{CheckpointId, VertexId};
+use reflow_types::{CheckpointId, JobId, VertexId};
 use std::collections::BTreeSet;
 
 /// A complete checkpoint from which the job can start.
@@ -121,13 +121,14 @@ impl Retention {
         self.pinned.clear();
     }
 
-    /// Whether a retained checkpoint, or a task that reads one, needs a directory of this name. Only the name counts, not
-    /// where it is, because a location can be written in several ways.
-    pub(super) fn needs_directory(&self, name: &str) -> bool {
+    /// Whether this savepoint of a job is retained, or a retained checkpoint, or a task that reads one, needs a directory of this
+    /// name. The location does not count, because it can be written in several ways, also as that of a link.
+    pub(super) fn needs_savepoint(&self, savepoint: (JobId, CheckpointId), name: &str) -> bool {
         let is_in = |object: &str| object.rsplit('/').nth(1) == Some(name);
-        let needs = |completed: &Completed| {
-            completed.at.rsplit('/').next() == Some(name)
-                || completed.manifest.objects().into_iter().any(is_in)
+        let needs = |Completed { at, manifest, .. }: &Completed| {
+            (manifest.job, manifest.checkpoint) == savepoint
+                || at.rsplit('/').next() == Some(name)
+                || manifest.objects().into_iter().any(is_in)
         };
         self.completed.iter().chain(&self.rejected).any(needs)
             || self.pinned.iter().any(|object| is_in(object))

@@ -51,7 +51,7 @@ use bytes::Bytes;
 use context::Context;
 use next::Next;
 use reflow_graph::JobGraph;
-use reflow_types::{CheckpointId, Instant, TaskManagerId, VertexId};
+use reflow_types::{CheckpointId, Instant, JobId, TaskManagerId, VertexId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use step::State;
@@ -169,9 +169,9 @@ impl Scheduler {
         newest.map(|newest| newest.checkpoint)
     }
 
-    /// Whether the job needs what is in a directory of this name, such as that of a savepoint.
-    pub fn needs_directory(&self, name: &str) -> bool {
-        self.ctx.coordinator.needs_directory(name)
+    /// Whether the job needs this savepoint of a job, in a directory of this name.
+    pub fn needs_savepoint(&self, savepoint: (JobId, CheckpointId), name: &str) -> bool {
+        self.ctx.coordinator.needs_savepoint(savepoint, name)
     }
 
     /// The id under which the next decision about the job is made.

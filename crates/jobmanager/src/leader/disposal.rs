@@ -13,6 +13,7 @@ use reflow_coordination::event::RequestId;
 use reflow_coordination::manifest::{self, Decision};
 use reflow_env::{Location, Output, StoreError, StoreOp, StoreReply, StoreResult};
 use reflow_protocol::snapshot::StateFormat;
+use reflow_types::{CheckpointId, JobId};
 use reflow_view::CommandError;
 use std::collections::BTreeMap;
 
@@ -41,11 +42,13 @@ pub(super) enum Step {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Disposal {
     directory: Location,
+    /// The job and the id of the savepoint, when its manifest is read.
+    savepoint: Option<(JobId, CheckpointId)>,
     /// The objects whose deletion was not requested yet.
     objects: Vec<Location>,
     deletions_under_way: usize,
     /// The objects that could not be deleted, and the error of the first one.
-    left: Option<(usize, StoreError)>,
+    failed: Option<(usize, StoreError)>,
 }
 
 /// Whether the name of an object is one within the directory of its savepoint, as those of all its own objects are.
@@ -57,7 +60,7 @@ type Steps = Vec<(Step, StoreOp)>;
 
 impl Disposal {
     fn new(directory: Location) -> Self {
-        Self { directory, objects: Vec::new(), deletions_under_way: 0, left: None }
+        Self { directory, savepoint: None, objects: Vec::new(), deletions_under_way: 0, failed: None }
     }
 
     fn manifest(&self) -> Location {
@@ -89,6 +92,7 @@ impl Disposal {
                 return Err(format!("{at} cannot be read, so it is not known what belongs to it: {error}"));
             }
         };
+        self.savepoint = Some((savepoint.job, savepoint.checkpoint));
         let own = savepoint.objects().into_iter().filter(|object| is_within(object));
         self.objects = own.map(|object| self.directory.join(object)).collect();
         Ok(())
@@ -98,8 +102,8 @@ impl Disposal {
     fn deleted(&mut self, answer: StoreResult) {
         self.deletions_under_way -= 1;
         if let Err(error) = answer {
-            let (count, first) = self.left.take().unwrap_or((0, error));
-            self.left = Some((count + 1, first));
+            let (count, first) = self.failed.take().unwrap_or((0, error));
+            self.failed = Some((count + 1, first));
         }
     }
 
@@ -113,7 +117,7 @@ impl Disposal {
 
     /// The outcome, when nothing is left to do.
     fn outcome(self) -> Result<String, String> {
-        match self.left {
+        match self.failed {
             None => Ok(self.directory.0),
             Some((count, error)) => Err(format!(
                 "the savepoint is gone, but {count} of its objects could not be deleted, so delete the directory {}: {error}",
@@ -210,7 +214,8 @@ impl Leader {
             }
         }
         let ends = self.end.as_ref().is_some_and(|end| end.state.is_final()) && self.deletions.are_held();
-        if ends || self.scheduler.needs_directory(disposal.name()) {
+        let is_needed = |savepoint| self.scheduler.needs_savepoint(savepoint, disposal.name());
+        if ends || disposal.savepoint.is_none_or(is_needed) {
             return Err(
                 "the job needs this savepoint until it has a later checkpoint or has ended".to_owned()
             );
