@@ -1,9 +1,9 @@
 //! TLS of a client of HTTP, which compares the name that it connects to with those in the server's certificate.
 
 use super::explain;
-use super::files::{Files, Identity, Renewed, TlsError, authorities, provider};
-use rustls::ClientConfig;
+use super::files::{Files, Identity, Renewed, TlsError, authorities, provider, unusable};
 use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, RootCertStore};
 use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -54,13 +54,11 @@ impl TlsClient {
     /// # Errors
     /// If it fails, with an explanation.
     pub async fn connect(&self, host: &str, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
-        let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned());
-        let name = name.map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
         let explained = |error: io::Error| {
             let reason = self.explain(&error, host);
             io::Error::new(error.kind(), reason.unwrap_or_else(|| error.to_string()))
         };
-        TlsConnector::from(self.0.current()).connect(name, stream).await.map_err(explained)
+        connect(self.0.current(), host, stream).await.map_err(explained)
     }
 
     /// Says what is wrong with a connection to `server`, and what to do; `None` if the cause is not TLS.
@@ -79,17 +77,37 @@ impl Files for TlsClientFiles {
     }
 
     fn make(&self) -> Result<(Arc<ClientConfig>, Option<String>), TlsError> {
-        let roots = authorities(&self.ca)?;
-        let builder = ClientConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()
-            .map_err(|error| super::files::unusable(&self.ca, &error))?
-            .with_root_certificates(roots.clone());
-        let Some(identity) = &self.identity else {
-            return Ok((Arc::new(builder.with_no_client_auth()), None));
-        };
-        let (chain, key) = identity.read()?;
-        let fault = identity.fault(&chain, Some((&self.ca, roots)));
-        let config = builder.with_client_auth_cert(chain, key).map_err(|error| identity.mismatch(&error))?;
-        Ok((Arc::new(config), fault))
+        config(authorities(&self.ca)?, self.identity.as_ref(), Some(&self.ca))
     }
+}
+
+/// Makes the handshake with the server at `host`, whose certificate must have this name.
+pub(super) async fn connect(
+    config: Arc<ClientConfig>,
+    host: &str,
+    stream: TcpStream,
+) -> io::Result<TlsStream<TcpStream>> {
+    let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned());
+    let name = name.map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+    TlsConnector::from(config).connect(name, stream).await
+}
+
+/// The TLS of a client that trusts these authorities and shows its identity to servers that ask for it, with a fault of that.
+/// `own_ca` is the file of the authorities, if the same ones sign the client's certificate.
+pub(super) fn config(
+    roots: Arc<RootCertStore>,
+    identity: Option<&Identity>,
+    own_ca: Option<&Path>,
+) -> Result<(Arc<ClientConfig>, Option<String>), TlsError> {
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| unusable(own_ca.unwrap_or(Path::new("")), &error))?
+        .with_root_certificates(roots.clone());
+    let Some(identity) = identity else {
+        return Ok((Arc::new(builder.with_no_client_auth()), None));
+    };
+    let (chain, key) = identity.read()?;
+    let fault = identity.fault(&chain, own_ca.map(|ca| (ca, roots)));
+    let config = builder.with_client_auth_cert(chain, key).map_err(|error| identity.mismatch(&error))?;
+    Ok((Arc::new(config), fault))
 }

@@ -1,21 +1,19 @@
 //! TLS of clients of systems outside the cluster, such as brokers, whose authorities are not the cluster's.
 
-use super::explain;
-use super::files::{Files, Identity, Renewed, TlsError, authorities, provider, system_authorities, unusable};
+use super::files::{Files, Identity, Renewed, TlsError, authorities, system_authorities};
+use super::{client, explain};
 use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
 use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 /// The PEM files of a client of such a system.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExternalTlsFiles {
-    /// The authorities that sign certificates of servers. `None`: those that this machine trusts.
+    /// The authorities that sign certificates of servers. `None`: those that this machine trusts when the process first connects.
     pub ca: Option<PathBuf>,
     /// What a server is shown that asks for it. Another authority may have signed it than those of servers.
     pub identity: Option<Identity>,
@@ -45,9 +43,7 @@ impl ExternalTls {
     /// # Errors
     /// If it fails. [`explain`](Self::explain) says why.
     pub async fn connect(&self, host: &str, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
-        let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned());
-        let name = name.map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-        TlsConnector::from(self.0.current()).connect(name, stream).await
+        client::connect(self.0.current(), host, stream).await
     }
 
     /// Says what is wrong with a connection to `server`, and what to do; `None` if the cause is not TLS. `plain` is what to do
@@ -71,16 +67,6 @@ impl Files for ExternalTlsFiles {
             Some(ca) => authorities(ca)?,
             None => system_authorities()?,
         };
-        let builder = ClientConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()
-            .map_err(|error| unusable(self.ca.as_deref().unwrap_or(Path::new("")), &error))?
-            .with_root_certificates(roots);
-        let Some(identity) = &self.identity else {
-            return Ok((Arc::new(builder.with_no_client_auth()), None));
-        };
-        let (chain, key) = identity.read()?;
-        let fault = identity.fault(&chain, None);
-        let config = builder.with_client_auth_cert(chain, key).map_err(|error| identity.mismatch(&error))?;
-        Ok((Arc::new(config), fault))
+        client::config(roots, self.identity.as_ref(), None)
     }
 }
