@@ -20,9 +20,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::TcpStream;
 
-const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
+const HANDSHAKE_TIME_LIMIT: Duration = Duration::from_secs(10);
 /// What to do if the broker does not speak TLS.
-const PLAIN: &str = "connect to another port, or correct security.protocol";
+const NO_TLS: &str = "connect to another port, or correct security.protocol";
 
 /// Opens secured connections.
 pub(super) struct Sessions {
@@ -44,13 +44,13 @@ impl Sessions {
         let stream = Connection::dial(address).await?;
         let stream: Box<dyn Transport> = match &tls {
             None => Box::new(stream),
-            Some(tls) => shake_hands(address, tls, &settings, stream).await?,
+            Some(tls) => handshake(address, tls, &settings, stream).await?,
         };
         let opened = begin(address, stream, &settings).await;
         // A broker refuses the client's certificate only behind the handshake, in TLS 1.3.
         opened.map_err(|error| match (&tls, &error) {
             (Some(tls), KafkaError::Disconnected { source, .. }) => {
-                let reason = tls.explain(source, "the broker", PLAIN);
+                let reason = tls.explain(source, "the broker", NO_TLS);
                 reason.map_or(error, |reason| unsafe_connection(address, reason))
             }
             _ => error,
@@ -73,21 +73,21 @@ fn unsafe_connection(address: &str, reason: String) -> KafkaError {
     KafkaError::Tls { address: address.to_owned(), reason }
 }
 
-async fn shake_hands(
+async fn handshake(
     address: &str,
     tls: &ExternalTls,
     settings: &Settings,
     stream: TcpStream,
 ) -> Result<Box<dyn Transport>, KafkaError> {
     let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
-    let shaken = tokio::time::timeout(HANDSHAKE_WITHIN, tls.connect(host, stream)).await;
-    let error = match shaken.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+    let made = tokio::time::timeout(HANDSHAKE_TIME_LIMIT, tls.connect(host, stream)).await;
+    let error = match made.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
         Ok(stream) => return Ok(Box::new(stream)),
         Err(error) => error,
     };
     let address = address.to_owned();
     // A broker that expects plain text takes the handshake for a request of impossible length.
-    Err(match tls.explain(&error, "the broker", PLAIN) {
+    Err(match tls.explain(&error, "the broker", NO_TLS) {
         Some(reason) => KafkaError::Tls { address, reason },
         None if is_end(&error) => KafkaError::Closed { address, protocol: settings.protocol() },
         None => KafkaError::Unreachable { address, source: error },
@@ -155,7 +155,7 @@ async fn log_in(connection: &mut Connection, login: &Login) -> Result<(), KafkaE
     Ok(())
 }
 
-/// A text that nobody can foresee.
+/// A random nonce.
 fn nonce() -> Result<String, &'static str> {
     let mut bytes = [0; 24];
     SystemRandom::new().fill(&mut bytes).map_err(|_| "this machine has no random numbers")?;

@@ -299,6 +299,10 @@ impl Login {
             None => BTreeMap::new(),
             Some(config) => properties::parse_jaas(config).map_err(|reason| wrong(JAAS, reason))?,
         };
+        let twice = ["sasl.username", "sasl.password"].iter().find(|name| properties.contains_key(**name));
+        if let (Some(_), Some(name)) = (&jaas, twice) {
+            return Err(wrong(JAAS, format!("there is {name}, too: use one of them for user and password")));
+        }
         let advice = "set user and password by sasl.jaas.config, or by sasl.username and sasl.password";
         let mut field = |of_jaas: &str, name: &'static str| {
             let value = options.remove(of_jaas).or_else(|| take(properties, &[name]));

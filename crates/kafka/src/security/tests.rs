@@ -93,6 +93,15 @@ fn what_would_be_ignored_is_refused() {
         &[sasl, plain, ("sasl.jaas.config", "m required username=a password=secret tokenauth=true;")],
         "it has another option than username and password",
     );
+    refused(
+        &[
+            sasl,
+            plain,
+            ("sasl.jaas.config", "m required username=a password=secret;"),
+            ("sasl.username", "a"),
+        ],
+        "there is sasl.username, too",
+    );
 }
 
 #[test]
