@@ -1,49 +1,21 @@
 //! Savepoints that users have deleted.
 
 use super::*;
-use reflow_coordination::manifest::{self, Decision, Lineage, Manifest, OwnedRuns, SegmentRuns, VertexState};
-use reflow_protocol::snapshot::{RunRef, StateFormat};
-use reflow_types::{KeyGroupSet, MaxParallelism};
+use crate::test_manifest::checkpoint_of;
+use reflow_coordination::manifest::{self, Decision, Manifest};
+use reflow_protocol::snapshot::StateFormat;
 use reflow_view::{OperationStatus, RequestId};
 
 const SAVEPOINT: &str = "/s/savepoint-1-2";
 /// A symbolic link to it.
 const LINK: &str = "/s/latest";
 
-/// What a job `other` has written: a manifest that names these objects.
+/// The manifest of another job, which names these objects.
 fn manifest(format: StateFormat, objects: &[&str]) -> Bytes {
-    let run = |object: &&str| RunRef { object: (*object).into(), table: 0, segment: 0, offset: 0, len: 1 };
-    let runs = objects.iter().map(run).collect();
-    let keyed = OwnedRuns {
-        groups: KeyGroupSet::all(MaxParallelism::DEFAULT),
-        segments: vec![SegmentRuns { segment: 0, table: 0, runs }],
-    };
-    let vertex = VertexState {
-        vertex: VertexId(1),
-        name: "cars".into(),
-        operators: vec![],
-        max_parallelism: MaxParallelism::DEFAULT,
-        table: None,
-        taken_in: CheckpointId(7),
-        watermark: 0,
-        keyed: vec![keyed],
-        operator: vec![],
-    };
-    let manifest = Manifest {
-        checkpoint: CheckpointId(7),
-        job: JobId(9),
-        job_name: "other".into(),
-        format,
-        key_encoding: 1,
-        build: "b".into(),
-        triggered_at: 0,
-        next_subtask: SubtaskId(1),
-        vertices: if objects.is_empty() { vec![] } else { vec![vertex] },
-        enumerators: vec![],
-        lineage: Lineage::default(),
-        ending: None,
-        version: manifest::wire::FORMAT,
-    };
+    let mut manifest = Manifest { job: JobId(9), format, ..checkpoint_of(objects) };
+    if objects.is_empty() {
+        manifest.vertices.clear();
+    }
     manifest::encode(&Decision::Complete(Box::new(manifest)))
 }
 

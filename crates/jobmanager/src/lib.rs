@@ -35,6 +35,8 @@ mod standby;
 mod storage;
 mod task_manager;
 #[cfg(test)]
+mod test_manifest;
+#[cfg(test)]
 mod test_store;
 mod timeline;
 mod view;
