@@ -2,7 +2,7 @@
 //!
 //! The API server of Kubernetes proxies these requests (its aggregation layer). It knows only servers with TLS, and shows them
 //! its own certificate instead of a token. So they have a port of their own, which a network policy can open to everyone:
-//! it serves a few numbers and no command, and REST keeps its tokens, its own authorities, and its port closed.
+//! it serves a few numbers and no command, and REST keeps its tokens and authorities, and its port stays closed there.
 //!
 //! Users are not checked here: the API server has decided that the user may read metrics of this namespace. Without the
 //! authority of its certificate (`kubernetes.external-metrics.client-ca`), everyone who reaches the port can read them.
