@@ -28,21 +28,22 @@ use std::sync::Arc;
 /// of `security.`, `sasl.` and `ssl.` are errors, so that none is ignored.
 ///
 /// ```
-/// use reflow_kafka::{KafkaSecurity, KafkaSource};
+/// use reflow_kafka::{KafkaSecurity, KafkaSource, SecurityError};
 ///
 /// // The file that Kafka's own tools take as `--command-config`. It must be on all machines.
 /// let from_file = KafkaSecurity::from_file("/etc/kafka/client.properties");
 /// let orders = KafkaSource::text("broker:9093", ["orders"]).security(from_file);
 ///
-/// let password = std::env::var("KAFKA_PASSWORD").expect("it is set");
-/// let security = KafkaSecurity::from_properties([
-///     ("security.protocol", "SASL_SSL"),
-///     ("sasl.mechanism", "SCRAM-SHA-512"),
-///     ("sasl.username", "shop"),
-///     ("sasl.password", &password),
-/// ])?;
-/// assert_eq!(format!("{security:?}"), "KafkaSecurity(SASL_SSL, user shop by SCRAM-SHA-512)");
-/// # Ok::<(), reflow_kafka::SecurityError>(())
+/// fn shop(password: &str) -> Result<KafkaSecurity, SecurityError> {
+///     KafkaSecurity::from_properties([
+///         ("security.protocol", "SASL_SSL"),
+///         ("sasl.mechanism", "SCRAM-SHA-512"),
+///         ("sasl.username", "shop"),
+///         ("sasl.password", password),
+///     ])
+/// }
+/// assert_eq!(format!("{:?}", shop("secret")?), "KafkaSecurity(SASL_SSL, user shop by SCRAM-SHA-512)");
+/// # Ok::<(), SecurityError>(())
 /// ```
 #[derive(Clone)]
 pub struct KafkaSecurity(Given);
